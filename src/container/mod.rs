@@ -1,0 +1,18 @@
+//! Records in order, and at random (spec/lma-format.md §9): the only layer that reads and writes
+//! whole archives.
+
+mod error;
+mod parse;
+mod reader;
+mod recover;
+mod source;
+mod verify;
+mod writer;
+
+pub use error::ContainerError;
+pub use parse::{Event, Parser};
+pub use reader::{ChunkReader, Opened, Reader};
+pub use recover::{RecoverReport, recover};
+pub use source::{FaultySource, FileSource, MemorySource, Source};
+pub use verify::{VerifyReport, verify};
+pub use writer::{WriteSummary, Writer};

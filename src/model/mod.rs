@@ -1,0 +1,3 @@
+//! GGUF models: engine, registry, scheduler, numerics profile.
+
+pub mod registry;

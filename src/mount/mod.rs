@@ -1,0 +1,1 @@
+//! An archive as a read-only directory.

@@ -1,0 +1,1 @@
+//! A deterministic predictor without weights, for tests.
