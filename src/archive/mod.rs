@@ -1,1 +1,22 @@
 //! Trees of files in and out of archives.
+//!
+//! [`create`] walks files, groups them by kind, packs them into chunks, and encodes the chunks on
+//! many threads; [`extract`] decodes them and rebuilds the tree beneath one directory and nowhere
+//! else. [`create_from_tar`] and [`extract_to_tar`] do the same from and to a tar stream, and [`cat`] writes
+//! the content of members alone.
+
+mod atomic;
+mod cat;
+mod create;
+mod extract;
+mod options;
+mod tar;
+mod tree;
+
+pub use atomic::write_atomically;
+pub use cat::cat;
+pub use create::{create, create_file};
+pub use extract::{extract, extract_stream};
+pub use options::{CreateOptions, DEFAULT_CHUNK_SIZE, ExtractOptions, Input, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Outcome};
+pub use tar::{create_from_tar, extract_to_tar};
+pub use tree::Tree;
