@@ -1,9 +1,15 @@
-//! Mounting, serving until unmounted, and the background process.
+//! Mounting, serving until unmounted, unmounting.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
-use crate::container::Reader;
+use super::build::ImpliedDir;
+use super::cache::ChunkCache;
+use super::fs::Fs;
+use super::inode::Tree;
+use super::worker::Workers;
+use crate::container::{ChunkReader, ContainerError, Reader};
 use crate::predict::Models;
 use crate::{Error, Result};
 
@@ -35,43 +41,231 @@ impl Default for MountOptions {
     }
 }
 
-/// What [`daemonize`] tells the process that called it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Background {
-    /// This is the child: open the archive and call [`serve`].
-    Serve,
-    /// This is the parent, and the mount is live in a child: nothing is left to do but to exit with 0.
-    Mounted,
-    /// This is the parent, and the child has given up. It has reported why on the standard error
-    /// output; exit with this code.
-    Failed(u8),
+/// Decodes straight from the archive; the cache stands in front of it.
+struct Decoder {
+    reader: Arc<Reader>,
+    models: Arc<dyn Models>,
 }
 
-/// Starts this program again, with the same arguments, as a background process. Call it first
-/// thing, before threads are started, files opened or models loaded; in the child the same call
-/// returns [`Background::Serve`].
-///
-/// # Errors
-/// [`Error::Io`] where the program cannot be started again.
-pub fn daemonize() -> Result<Background> {
-    Err(Error::Refused("not built yet".into()))
+impl ChunkReader for Decoder {
+    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+        self.reader.decode(number, &*self.models)
+    }
 }
 
 /// Mounts the archive and serves it, blocking, until it is unmounted or SIGINT, SIGTERM or SIGHUP
-/// arrives. In the child of [`daemonize`], tells the parent when the mount is live. Models are
-/// opened by the first chunk that needs one, not before.
+/// arrives. In the child of [`daemonize`](super::daemonize), tells the parent when the mount is
+/// live. Models are opened by the first chunk that needs one, not before.
+///
+/// Entries that cannot be read are left out with a warning; the rest is served.
 ///
 /// # Errors
 /// [`Error::Refused`] where FUSE is missing or the directory will not do; [`Error::Container`]
-/// where the entries cannot be read; [`Error::Io`] where mounting fails.
-pub fn serve(_reader: Arc<Reader>, _models: Arc<dyn Models>, _options: &MountOptions) -> Result<()> {
-    Err(Error::Refused("not built yet".into()))
+/// where no entry can be read; [`Error::Io`] where mounting fails.
+pub fn serve(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions) -> Result<()> {
+    // Before the entries are read, since its answer is the more likely one.
+    check(options)?;
+    let fs = open(reader, models, options)?;
+    serve_with(fs, options, || {
+        if super::background::is_child()
+            && let Err(error) = super::background::detach()
+        {
+            tracing::warn!("detaching from the terminal: {error}");
+        }
+    })
+}
+
+/// The file system of an archive, not yet mounted.
+fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions) -> Result<Fs> {
+    let entries = match reader.entries() {
+        Ok(entries) => entries,
+        Err(error) => {
+            let (entries, problems) = reader.entries_lossy();
+            if entries.is_empty() {
+                return Err(error.into());
+            }
+            problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            tracing::warn!("{error}; mounting the {} entries that can be read", entries.len());
+            entries
+        }
+    };
+    let implied = ImpliedDir {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        ..ImpliedDir::default()
+    };
+    let (tree, problems) = Tree::build(entries, implied);
+    problems.iter().for_each(|problem| tracing::warn!("left out: {problem}"));
+    let cache = ChunkCache::new(Arc::new(Decoder { reader, models }), options.cache_bytes);
+    let workers = Workers::start(options.workers).map_err(Error::io("starting threads for", &options.mountpoint))?;
+    Ok(Fs::new(tree, cache, workers))
+}
+
+/// Refuses a directory that cannot be mounted on; frees it from a mount whose process is gone.
+fn check(options: &MountOptions) -> Result<()> {
+    let dir = &options.mountpoint;
+    if !Path::new("/dev/fuse").exists() {
+        return Err(Error::Refused(
+            "mounting needs FUSE, and this system has no /dev/fuse: load the kernel module (modprobe fuse), \
+             or start the container with --device /dev/fuse"
+                .into(),
+        ));
+    }
+    let not_connected = |error: &std::io::Error| error.raw_os_error() == Some(libc::ENOTCONN);
+    if std::fs::metadata(dir).as_ref().is_err_and(not_connected) {
+        unmount_with(dir, &["-u", "-z"], &["-l"]).map_err(|why| {
+            Error::Refused(format!(
+                "{} is still mounted by a process that is gone, and cannot be unmounted ({why}): \
+                 run fusermount3 -u -z {0}",
+                dir.display()
+            ))
+        })?;
+    }
+    let meta = std::fs::metadata(dir).map_err(Error::io("mounting on", dir))?;
+    if !meta.is_dir() {
+        return Err(Error::Refused(format!("cannot mount on {}: it is not a directory", dir.display())));
+    }
+    if std::fs::read_dir(dir).map_err(Error::io("reading", dir))?.next().is_some() {
+        return Err(Error::Refused(format!("cannot mount on {}: it is not empty", dir.display())));
+    }
+    Ok(())
+}
+
+/// Mounts and serves a file system, blocking, as [`serve`] does; `ready` is called when the mount is live.
+///
+/// # Errors
+/// [`Error::Refused`], [`Error::Io`].
+#[cfg(feature = "mount")]
+pub fn serve_with(fs: Fs, options: &MountOptions, ready: impl FnOnce()) -> Result<()> {
+    check(options)?;
+    let mountpoint = options.mountpoint.canonicalize().map_err(Error::io("mounting on", &options.mountpoint))?;
+    let options = MountOptions { mountpoint, ..options.clone() };
+    let mounted = super::fuse::mount(fs, &options).map_err(|error| explain(error, &options))?;
+    live::serve(mounted, &options.mountpoint, ready)
+}
+
+/// This build of the program cannot mount.
+///
+/// # Errors
+/// [`Error::Refused`], always.
+#[cfg(not(feature = "mount"))]
+pub fn serve_with(_fs: Fs, _options: &MountOptions, _ready: impl FnOnce()) -> Result<()> {
+    Err(Error::Refused("this program was built without the feature `mount`".into()))
+}
+
+#[cfg(feature = "mount")]
+fn explain(source: std::io::Error, options: &MountOptions) -> Error {
+    let dir = options.mountpoint.display();
+    match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Refused(format!(
+            "cannot mount on {dir} as this user without the program fusermount3: install the package fuse3"
+        )),
+        std::io::ErrorKind::PermissionDenied if options.allow_other => Error::Refused(format!(
+            "cannot mount on {dir} for other users ({source}): add user_allow_other to /etc/fuse.conf"
+        )),
+        _ => Error::Io { action: "mounting on", path: options.mountpoint.clone(), source },
+    }
 }
 
 /// Unmounts what is mounted on `mountpoint`.
 ///
 /// # Errors
 /// [`Error::Refused`] with the system's answer, for example that files are open.
-pub fn unmount(_mountpoint: &Path) -> Result<()> {
-    Err(Error::Refused("not built yet".into()))
+pub fn unmount(mountpoint: &Path) -> Result<()> {
+    unmount_with(mountpoint, &["-u"], &[])
+        .map_err(|why| Error::Refused(format!("cannot unmount {}: {why}", mountpoint.display())))
+}
+
+/// By fusermount, which any user may call, or by umount where there is none.
+fn unmount_with(dir: &Path, fusermount: &[&str], umount: &[&str]) -> std::result::Result<(), String> {
+    let mut why = String::from("neither fusermount3 nor umount was found");
+    for (program, options) in [("fusermount3", fusermount), ("fusermount", fusermount), ("umount", umount)] {
+        match Command::new(program).args(options).arg("--").arg(dir).output() {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => why = format!("{program}: {error}"),
+        }
+    }
+    Err(why)
+}
+
+#[cfg(feature = "mount")]
+mod live {
+    //! A live mount and its end.
+
+    use std::io;
+    use std::path::Path;
+    use std::sync::mpsc::{self, RecvTimeoutError};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    use crate::mount::fuse::Mounted;
+    use crate::{Error, Result};
+
+    /// How long files that are open may delay the end that a signal has asked for. Then the process
+    /// ends, and they get errors.
+    const GRACE: Duration = Duration::from_secs(5);
+
+    enum Event {
+        Ended(io::Result<()>),
+        Signal,
+    }
+
+    pub(super) fn serve(mut mounted: Mounted, mountpoint: &Path, ready: impl FnOnce()) -> Result<()> {
+        let io = |action| Error::io(action, mountpoint);
+        let mut unmounter = mounted.unmounter();
+        let (send, events) = mpsc::channel();
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(io("handling signals for"))?;
+        let handle = signals.handle();
+        let signalled = send.clone();
+        let watcher = thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || signals.forever().for_each(|_| drop(signalled.send(Event::Signal))))
+            .map_err(io("starting a thread for"))?;
+        let session = thread::Builder::new()
+            .name("session".into())
+            .spawn(move || drop(send.send(Event::Ended(mounted.run()))))
+            .map_err(io("starting a thread for"))?;
+        ready();
+
+        let ended = wait(&events, || {
+            if let Err(error) = unmounter.unmount() {
+                tracing::warn!("unmounting {}: {error}; detaching it", mountpoint.display());
+                if let Err(why) = super::unmount_with(mountpoint, &["-u", "-z"], &["-l"]) {
+                    tracing::warn!("detaching {}: {why}", mountpoint.display());
+                }
+            }
+        });
+        handle.close();
+        drop(watcher.join());
+        match ended {
+            Some(result) => {
+                drop(session.join());
+                result.map_err(io("serving"))
+            }
+            None => {
+                tracing::warn!("files in {} are still open; they end with this process", mountpoint.display());
+                Ok(())
+            }
+        }
+    }
+
+    /// The session's end; `None` where a signal asked for it and files stayed open for [`GRACE`], or
+    /// the signal came again.
+    fn wait(events: &mpsc::Receiver<Event>, unmount: impl FnOnce()) -> Option<io::Result<()>> {
+        match events.recv() {
+            Ok(Event::Ended(result)) => return Some(result),
+            Ok(Event::Signal) | Err(_) => {}
+        }
+        unmount();
+        let deadline = Instant::now() + GRACE;
+        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Event::Ended(result)) => Some(result),
+            Ok(Event::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
 }
