@@ -19,6 +19,8 @@ pub struct Limits {
     pub xattrs: u64,
     /// Most entries in one archive that are held in memory together.
     pub entries: u64,
+    /// Most decoded bytes of all entry batches of one archive together.
+    pub entries_raw: u64,
     /// Most model records in one archive.
     pub models: u64,
 }
@@ -33,6 +35,7 @@ impl Default for Limits {
             path: 64 << 10,
             xattrs: 8 << 20,
             entries: 50_000_000,
+            entries_raw: 4 << 30,
             models: 256,
         }
     }

@@ -20,6 +20,9 @@ pub enum ContainerError {
     /// Writing the archive's bytes failed.
     #[error("writing the archive: {0}")]
     Write(#[source] io::Error),
+    /// An entry, model or chunk that no reader would accept was handed to the writer.
+    #[error("not written: {0}")]
+    Unwritable(#[source] FormatError),
     /// The bytes are not an archive, or not this reader's.
     #[error("{error} (at byte {position})")]
     Format {
@@ -51,11 +54,23 @@ pub enum ContainerError {
 }
 
 impl ContainerError {
+    /// For `map_err`: places a [`FormatError`] at `position`.
+    pub(super) fn at(position: u64) -> impl FnOnce(FormatError) -> Self {
+        move |error| Self::Format { position, error }
+    }
+
+    /// Whether the archive's bytes are to blame, so that reading round the damage may help; not so for
+    /// failing reads, unsupported archives and limits.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        self.exit_code() == ExitCode::Corrupt
+    }
+
     /// The exit code that reports this error.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Read { .. } | Self::Write(_) => ExitCode::Fatal,
+            Self::Read { .. } | Self::Write(_) | Self::Unwritable(_) => ExitCode::Fatal,
             Self::Format { error, .. } | Self::Structure(error) => match error {
                 FormatError::Corrupt { .. } => ExitCode::Corrupt,
                 FormatError::Unsupported { .. } | FormatError::Limit { .. } => ExitCode::Fatal,

@@ -4,7 +4,10 @@
 mod error;
 mod parse;
 mod reader;
+mod record;
 mod recover;
+mod rules;
+mod scan;
 mod source;
 mod verify;
 mod writer;

@@ -2,8 +2,16 @@
 
 use std::sync::Arc;
 
+use super::record::{read_at, read_record};
+use super::rules::EntryRules;
+use super::scan::scan_index;
 use super::{ContainerError, Source};
-use crate::format::{ChunkSlot, Entry, Index, ModelRecord};
+use crate::codec;
+use crate::format::{
+    BatchHead, BatchSlot, ChunkHead, ChunkSlot, Entry, EntryBatch, FOOTER_LEN, FOOTER_MAGIC, Footer, FormatError,
+    HEADER_LEN, Index, ModelRecord, RECORD_MIN_LEN, RecordHead, RecordType, StreamHeader,
+};
+use crate::hash::ChunkDigest;
 use crate::limits::Limits;
 use crate::predict::Models;
 
@@ -18,80 +26,12 @@ pub enum Opened {
 
 /// An open archive: its tables in memory, its chunks on demand. `Send + Sync`, methods take `&self`.
 pub struct Reader {
-    _source: Arc<dyn Source>,
-}
-
-impl Reader {
-    /// Opens through the index: reads the header, the footer, the index and the model records, not the
-    /// chunks and not the entries.
-    ///
-    /// # Errors
-    /// [`ContainerError`].
-    pub fn open(_source: Arc<dyn Source>, _limits: Limits) -> Result<Self, ContainerError> {
-        unimplemented!()
-    }
-
-    /// Opens through the index if it is whole, else rebuilds it by scanning: records after damage are
-    /// found again by their marker.
-    ///
-    /// # Errors
-    /// [`ContainerError`] where not even the header is an archive's.
-    pub fn open_or_scan(_source: Arc<dyn Source>, _limits: Limits) -> Result<Self, ContainerError> {
-        unimplemented!()
-    }
-
-    /// How the archive was opened.
-    #[must_use]
-    pub fn opened(&self) -> &Opened {
-        unimplemented!()
-    }
-
-    /// The tables.
-    #[must_use]
-    pub fn index(&self) -> &Index {
-        unimplemented!()
-    }
-
-    /// The model records, by number (ascending).
-    #[must_use]
-    pub fn models(&self) -> &[ModelRecord] {
-        unimplemented!()
-    }
-
-    /// Length of the archive in bytes.
-    #[must_use]
-    pub fn archive_len(&self) -> u64 {
-        unimplemented!()
-    }
-
-    /// All entries in stream order. Duplicate paths, extents outside their chunk, hard links to nothing
-    /// earlier are refused as corrupt.
-    ///
-    /// # Errors
-    /// [`ContainerError`].
-    pub fn entries(&self) -> Result<Vec<Entry>, ContainerError> {
-        unimplemented!()
-    }
-
-    /// Entries of all batches that can be read, and what is wrong with the others.
-    #[must_use]
-    pub fn entries_lossy(&self) -> (Vec<Entry>, Vec<ContainerError>) {
-        unimplemented!()
-    }
-
-    /// The chunk's slot, by binary search.
-    #[must_use]
-    pub fn slot(&self, _number: u64) -> Option<&ChunkSlot> {
-        unimplemented!()
-    }
-
-    /// Reads a chunk's stored bytes; head, CRCs and agreement with the index are checked.
-    ///
-    /// # Errors
-    /// [`ContainerError::MissingChunk`], [`ContainerError::Read`], [`ContainerError::Format`].
-    pub fn stored(&self, _number: u64) -> Result<(crate::format::ChunkHead, Vec<u8>), ContainerError> {
-        unimplemented!()
-    }
+    source: Arc<dyn Source>,
+    limits: Limits,
+    opened: Opened,
+    index: Index,
+    models: Vec<ModelRecord>,
+    archive_len: u64,
 }
 
 /// Delivers decoded chunks, checked against their digest. The mount's cache, the extractor's
@@ -105,11 +45,356 @@ pub trait ChunkReader: Send + Sync {
 }
 
 impl Reader {
+    /// Opens through the index: reads the header, the footer, the index and the model records, not the
+    /// chunks and not the entries.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn open(source: Arc<dyn Source>, limits: Limits) -> Result<Self, ContainerError> {
+        let archive_len = source_len(&*source)?;
+        read_header(&*source, archive_len)?;
+        let footer = read_footer(&*source, archive_len)?;
+        let index = read_index(&*source, &footer, &limits)?;
+        let mut models = Vec::new();
+        for slot in &index.models {
+            let (head, _) = read_record(&*source, slot.position, footer.index_position, 0, 0)?;
+            let at = || ContainerError::at(slot.position);
+            expect_type(&head, RecordType::Model).map_err(at())?;
+            let record = ModelRecord::decode(&head.head).map_err(at())?;
+            if record.number != slot.number {
+                return Err(at()(disagreement("model record", record.number.into(), slot.number.into())));
+            }
+            models.push(record);
+        }
+        Ok(Self { source, limits, opened: Opened::Index, index, models, archive_len })
+    }
+
+    /// Opens through the index if it is whole, else rebuilds it by scanning: records after damage are
+    /// found again by their marker.
+    ///
+    /// # Errors
+    /// [`ContainerError`] where not even one record is an archive's, and where the archive is not
+    /// damaged but unsupported, beyond a limit, or cannot be read.
+    pub fn open_or_scan(source: Arc<dyn Source>, limits: Limits) -> Result<Self, ContainerError> {
+        let error = match Self::open(Arc::clone(&source), limits.clone()) {
+            Ok(reader) => return Ok(reader),
+            Err(error) if error.is_damage() => error,
+            Err(error) => return Err(error),
+        };
+        let archive_len = source_len(&*source)?;
+        let header = read_header(&*source, archive_len);
+        let (index, models) = scan_index(&*source, &limits)?;
+        if header.is_err() && index == Index::default() {
+            return Err(error);
+        }
+        Ok(Self { source, limits, opened: Opened::Scan(error.to_string()), index, models, archive_len })
+    }
+
+    /// How the archive was opened.
+    #[must_use]
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The model records, by number (ascending).
+    #[must_use]
+    pub fn models(&self) -> &[ModelRecord] {
+        &self.models
+    }
+
+    /// The model record with this number, by binary search.
+    #[must_use]
+    pub fn model(&self, number: u32) -> Option<&ModelRecord> {
+        self.models.binary_search_by_key(&number, |record| record.number).ok().map(|i| &self.models[i])
+    }
+
+    /// Length of the archive in bytes.
+    #[must_use]
+    pub fn archive_len(&self) -> u64 {
+        self.archive_len
+    }
+
+    /// All entries in stream order. Duplicate paths, extents outside their chunk, hard links to nothing
+    /// earlier are refused as corrupt.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn entries(&self) -> Result<Vec<Entry>, ContainerError> {
+        let mut rules = EntryRules::new(&self.limits);
+        let mut entries = Vec::new();
+        for slot in &self.index.batches {
+            let batch = self.batch(slot, &mut rules)?;
+            rules
+                .batch(&batch, |chunk| self.chunk_before(chunk, slot.position))
+                .map_err(ContainerError::at(slot.position))?;
+            entries.extend(batch.entries);
+        }
+        Ok(entries)
+    }
+
+    /// Entries of all batches that can be read, and what is wrong with the others. Entries that break
+    /// a rule over all entries are left out; extents may refer to chunks that are lost.
+    #[must_use]
+    pub fn entries_lossy(&self) -> (Vec<Entry>, Vec<ContainerError>) {
+        let mut rules = EntryRules::new(&self.limits);
+        let (mut entries, mut errors) = (Vec::new(), Vec::new());
+        for slot in &self.index.batches {
+            let at = || ContainerError::at(slot.position);
+            let batch = match self.batch(slot, &mut rules) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    errors.push(error);
+                    continue;
+                }
+            };
+            errors.extend(rules.follow(batch.first, batch.entries.len() as u64).map_err(at()).err());
+            if let Err(limit) = rules.jump(batch.first, batch.entries.len() as u64) {
+                errors.push(at()(limit));
+                break;
+            }
+            // A lost chunk is the file's loss, reported where the chunk is read.
+            let raw_len = |chunk| Some(self.chunk_before(chunk, slot.position).unwrap_or(u32::MAX));
+            for entry in batch.entries {
+                match rules.entry(&entry, &raw_len) {
+                    Ok(()) => entries.push(entry),
+                    Err(error) => errors.push(at()(error)),
+                }
+            }
+        }
+        (entries, errors)
+    }
+
+    fn batch(&self, slot: &BatchSlot, rules: &mut EntryRules) -> Result<EntryBatch, ContainerError> {
+        let at = || ContainerError::at(slot.position);
+        let (head, body) = self.record(slot.position, 0, self.limits.batch_raw, RecordType::Entries)?;
+        let batch_head = BatchHead::decode(&head.head).map_err(at())?;
+        if batch_head.first != slot.first || batch_head.count != slot.count {
+            return Err(at()(disagreement("entry batch", batch_head.first, slot.first)));
+        }
+        rules.charge(batch_head.raw_len).map_err(at())?;
+        EntryBatch::decode(&head.head, &body, &self.limits).map_err(at())
+    }
+
+    /// The raw length of a chunk that stands before `position`.
+    fn chunk_before(&self, number: u64, position: u64) -> Option<u32> {
+        self.slot(number).filter(|slot| slot.position < position).map(|slot| slot.raw_len)
+    }
+
+    /// The chunk's slot, by binary search.
+    #[must_use]
+    pub fn slot(&self, number: u64) -> Option<&ChunkSlot> {
+        self.index.chunks.binary_search_by_key(&number, |slot| slot.number).ok().map(|i| &self.index.chunks[i])
+    }
+
+    /// Reads a chunk's stored bytes; head, CRCs and agreement with the index are checked.
+    ///
+    /// # Errors
+    /// [`ContainerError::MissingChunk`], [`ContainerError::Read`], [`ContainerError::Format`].
+    pub fn stored(&self, number: u64) -> Result<(ChunkHead, Vec<u8>), ContainerError> {
+        let slot = self.slot(number).ok_or(ContainerError::MissingChunk(number))?;
+        let at = || ContainerError::at(slot.position);
+        FormatError::charge("raw chunk", slot.raw_len.into(), self.limits.chunk_raw).map_err(at())?;
+        FormatError::charge("stored chunk", slot.stored_len.into(), self.limits.chunk_stored).map_err(at())?;
+        let (head, body) =
+            self.record(slot.position, slot.stored_len.into(), self.limits.chunk_stored, RecordType::Chunk)?;
+        let chunk = ChunkHead::decode(&head.head, head.body_len).map_err(at())?;
+        let stored_len = head.body_len;
+        let ChunkHead { number, codec, model, raw_len, .. } = chunk;
+        if (ChunkSlot { number, position: slot.position, stored_len, raw_len, codec, model }) != *slot {
+            return Err(at()(disagreement("chunk", number, slot.number)));
+        }
+        Ok((chunk, body))
+    }
+
     /// Reads, decodes and checks one chunk; no cache.
     ///
     /// # Errors
     /// [`ContainerError::Chunk`] and those of [`Reader::stored`].
-    pub fn decode(&self, _number: u64, _models: &dyn Models) -> Result<Arc<[u8]>, ContainerError> {
-        unimplemented!()
+    pub fn decode(&self, number: u64, models: &dyn Models) -> Result<Arc<[u8]>, ContainerError> {
+        let (head, stored) = self.stored(number)?;
+        let model = head.model.and_then(|model| self.model(model));
+        decode_chunk(&head, model, &stored, models).map(Arc::from)
+    }
+
+    fn record(
+        &self,
+        position: u64,
+        body_hint: u64,
+        max_body: u64,
+        kind: RecordType,
+    ) -> Result<(RecordHead, Vec<u8>), ContainerError> {
+        let (head, body) = read_record(&*self.source, position, self.archive_len, body_hint, max_body)?;
+        expect_type(&head, kind).map_err(ContainerError::at(position))?;
+        Ok((head, body))
+    }
+}
+
+/// Decodes a chunk and checks it against its digest.
+pub(super) fn decode_chunk(
+    head: &ChunkHead,
+    model: Option<&ModelRecord>,
+    stored: &[u8],
+    models: &dyn Models,
+) -> Result<Vec<u8>, ContainerError> {
+    let number = head.number;
+    let failed = |error| ContainerError::Chunk { number, error };
+    let raw = codec::decode(head.codec, model, stored, head.raw_len as usize, models).map_err(failed)?;
+    let wrong = |why: String| failed(codec::CodecError::Corrupt { codec: head.codec, why });
+    if raw.len() != head.raw_len as usize {
+        return Err(wrong(format!("{} bytes came out, {} are declared", raw.len(), head.raw_len)));
+    }
+    let digest = ChunkDigest::of(&raw);
+    if digest != head.digest {
+        return Err(wrong(format!("its digest is {digest}, {} is recorded", head.digest)));
+    }
+    Ok(raw)
+}
+
+pub(super) fn source_len(source: &dyn Source) -> Result<u64, ContainerError> {
+    source.len().map_err(|source| ContainerError::Read { position: 0, source })
+}
+
+pub(super) fn read_header(source: &dyn Source, len: u64) -> Result<StreamHeader, ContainerError> {
+    if len < HEADER_LEN as u64 {
+        return Err(ContainerError::Truncated(len));
+    }
+    let bytes = read_at(source, 0, HEADER_LEN as u64)?;
+    let short = |_| ContainerError::Truncated(len);
+    StreamHeader::decode(bytes[..].try_into().map_err(short)?).map_err(ContainerError::at(0))
+}
+
+pub(super) fn read_footer(source: &dyn Source, len: u64) -> Result<Footer, ContainerError> {
+    let position = len
+        .checked_sub(FOOTER_LEN as u64)
+        .filter(|&at| at >= (HEADER_LEN + RECORD_MIN_LEN) as u64)
+        .ok_or(ContainerError::Truncated(len))?;
+    let bytes = read_at(source, position, FOOTER_LEN as u64)?;
+    let bytes: &[u8; FOOTER_LEN] = bytes[..].try_into().map_err(|_| ContainerError::Truncated(len))?;
+    if !bytes.ends_with(&FOOTER_MAGIC) {
+        return Err(ContainerError::Truncated(len));
+    }
+    let at = || ContainerError::at(position);
+    let footer = Footer::decode(bytes).map_err(at())?;
+    if footer.archive_len != len {
+        let why = format!("the archive has {len} bytes, {} are recorded", footer.archive_len);
+        return Err(at()(FormatError::corrupt("footer", why)));
+    }
+    if footer.index_position > position - RECORD_MIN_LEN as u64 || footer.index_position < HEADER_LEN as u64 {
+        let why = format!("the index cannot stand at byte {}", footer.index_position);
+        return Err(at()(FormatError::corrupt("footer", why)));
+    }
+    Ok(footer)
+}
+
+/// Reads the index record that the footer names; it ends where the footer starts.
+pub(super) fn read_index(source: &dyn Source, footer: &Footer, limits: &Limits) -> Result<Index, ContainerError> {
+    let position = footer.index_position;
+    let end = footer.archive_len - FOOTER_LEN as u64;
+    let at = || ContainerError::at(position);
+    let (head, body) = read_record(source, position, end, end - position, limits.index_raw)?;
+    expect_type(&head, RecordType::Index).map_err(at())?;
+    if position + head.record_len() != end {
+        return Err(at()(FormatError::corrupt("index", "the footer does not follow it directly")));
+    }
+    Index::decode(&head.head, &body, position, limits).map_err(at())
+}
+
+fn expect_type(head: &RecordHead, kind: RecordType) -> Result<(), FormatError> {
+    if head.record_type() == Some(kind) {
+        return Ok(());
+    }
+    Err(FormatError::corrupt("index", format!("a {kind:?} record is indexed, type {} is there", head.kind)))
+}
+
+fn disagreement(what: &str, stream: u64, index: u64) -> FormatError {
+    FormatError::corrupt("index", format!("{what} {stream} of the stream is not what the index says of {index}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Encoded;
+    use crate::container::{MemorySource, Writer};
+    use crate::format::{CodecId, Extent, FileContent, Kind, Mtime};
+    use crate::hash::Digest;
+
+    fn sample() -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new()).unwrap();
+        for (i, raw) in [&b"hello "[..], b"world"].into_iter().enumerate() {
+            let encoded = Encoded { codec: CodecId::Store, stored: raw.to_vec() };
+            writer.chunk(&encoded, None, raw.len() as u32, ChunkDigest::of(raw)).unwrap();
+            let extents = vec![Extent::Data { chunk: i as u64, offset: 0, len: raw.len() as u32 }];
+            let content = FileContent { size: raw.len() as u64, extents, digest: Digest::of(raw) };
+            writer.entries(&[entry(&format!("d/{i}"), Kind::File(content))]).unwrap();
+        }
+        writer.finish().unwrap().0
+    }
+
+    fn entry(path: &str, kind: Kind) -> Entry {
+        Entry {
+            path: path.into(),
+            kind,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            user: vec![],
+            group: vec![],
+            mtime: Mtime::default(),
+            xattrs: vec![],
+        }
+    }
+
+    fn open_or_scan(bytes: &[u8]) -> Result<Reader, ContainerError> {
+        Reader::open_or_scan(Arc::new(MemorySource(bytes.to_vec())), Limits::default())
+    }
+
+    #[test]
+    fn the_index_and_a_scan_find_the_same() {
+        let bytes = sample();
+        let whole = open_or_scan(&bytes).unwrap();
+        assert_eq!(*whole.opened(), Opened::Index);
+        assert_eq!(whole.entries().unwrap().len(), 2);
+        assert_eq!(whole.stored(1).unwrap().1, b"world");
+        assert!(matches!(whole.stored(2), Err(ContainerError::MissingChunk(2))));
+        let cut = open_or_scan(&bytes[..bytes.len() - 1]).unwrap();
+        assert!(matches!(cut.opened(), Opened::Scan(_)));
+        assert_eq!(cut.index(), whole.index());
+        assert_eq!(cut.entries().unwrap(), whole.entries().unwrap());
+    }
+
+    #[test]
+    fn an_empty_archive_is_one() {
+        let bytes = Writer::new(Vec::new()).unwrap().finish().unwrap().0;
+        let reader = open_or_scan(&bytes).unwrap();
+        assert_eq!(*reader.opened(), Opened::Index);
+        assert!(reader.entries().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_archive_is_refused() {
+        for bytes in [&b""[..], b"#!/bin/sh\necho this is not an archive, not even a damaged one\n"] {
+            assert!(open_or_scan(bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_lost_chunk_is_missing_and_renumbers_nothing() {
+        let mut bytes = sample();
+        let position = open_or_scan(&bytes).unwrap().slot(0).unwrap().position as usize;
+        bytes[position + 5] ^= 1;
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let reader = open_or_scan(&bytes).unwrap();
+        assert!(matches!(reader.stored(0), Err(ContainerError::MissingChunk(0))));
+        assert_eq!(reader.stored(1).unwrap().1, b"world");
+        assert!(reader.entries().is_err());
+        let (entries, errors) = reader.entries_lossy();
+        assert_eq!((entries.len(), errors.len()), (2, 0));
     }
 }

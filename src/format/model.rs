@@ -1,6 +1,14 @@
 //! The model record (spec/lma-format.md §6): which probabilities the chunks were coded with.
 
+use super::FormatError;
+use super::extension::read_extensions;
 use crate::hash::Digest;
+use crate::wire::{Cursor, put_bytes, put_varint};
+
+/// Longest string of a model record in bytes.
+pub const MAX_MODEL_STRING: usize = 255;
+
+const WHAT: &str = "model record";
 
 /// How a stream is cut into context windows (spec/lm-codec.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,4 +47,121 @@ pub struct ModelRecord {
     pub numerics: NumericsProfile,
     /// Digest of the quantised probabilities on the fixed probe (spec/numerics.md).
     pub canary: Digest,
+}
+
+impl ModelRecord {
+    /// The bytes of the record's head; its body is empty. `name` and `architecture` are cut at a
+    /// character boundary to [`MAX_MODEL_STRING`] bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(192);
+        put_varint(&mut out, u64::from(self.number));
+        out.extend_from_slice(&self.sha256.0);
+        put_varint(&mut out, self.size);
+        put_bytes(&mut out, shortened(&self.name).as_bytes());
+        put_bytes(&mut out, shortened(&self.architecture).as_bytes());
+        put_varint(&mut out, u64::from(self.vocab_size));
+        out.extend_from_slice(&self.tokens.0);
+        put_varint(&mut out, u64::from(self.context.window));
+        put_varint(&mut out, u64::from(self.context.overlap));
+        put_bytes(&mut out, self.numerics.0.as_bytes());
+        out.extend_from_slice(&self.canary.0);
+        out
+    }
+
+    /// Reads the head of a model record.
+    ///
+    /// # Errors
+    /// Corrupt or unsupported.
+    pub fn decode(head: &[u8]) -> Result<Self, FormatError> {
+        let mut cursor = Cursor::new(head);
+        let malformed = |field| move || FormatError::corrupt(WHAT, format!("its {field} is malformed"));
+        let record = Self {
+            number: cursor.varint32().ok_or_else(malformed("number"))?,
+            sha256: Digest(cursor.array().ok_or_else(malformed("sha256"))?),
+            size: cursor.varint().ok_or_else(malformed("size"))?,
+            name: string(&mut cursor).ok_or_else(malformed("name"))?,
+            architecture: string(&mut cursor).ok_or_else(malformed("architecture"))?,
+            vocab_size: cursor.varint32().ok_or_else(malformed("vocab_size"))?,
+            tokens: Digest(cursor.array().ok_or_else(malformed("tokens"))?),
+            context: ContextPolicy {
+                window: cursor.varint32().ok_or_else(malformed("window"))?,
+                overlap: cursor.varint32().ok_or_else(malformed("overlap"))?,
+            },
+            numerics: NumericsProfile(string(&mut cursor).ok_or_else(malformed("numerics"))?),
+            canary: Digest(cursor.array().ok_or_else(malformed("canary"))?),
+        };
+        read_extensions(WHAT, &mut cursor)?;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// Checks the fields that a reader relies on.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub fn check(&self) -> Result<(), FormatError> {
+        let ContextPolicy { window, overlap } = self.context;
+        if overlap == 0 || overlap >= window {
+            return Err(FormatError::corrupt(WHAT, format!("window {window} with overlap {overlap}")));
+        }
+        if self.vocab_size == 0 {
+            return Err(FormatError::corrupt(WHAT, "vocab_size is 0"));
+        }
+        if self.numerics.0.is_empty() || self.numerics.0.len() > MAX_MODEL_STRING {
+            return Err(FormatError::corrupt(WHAT, "numerics is empty or too long"));
+        }
+        Ok(())
+    }
+}
+
+fn string(cursor: &mut Cursor<'_>) -> Option<String> {
+    String::from_utf8(cursor.bytes(MAX_MODEL_STRING as u64)?.to_vec()).ok()
+}
+
+fn shortened(text: &str) -> &str {
+    let mut end = text.len().min(MAX_MODEL_STRING);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> ModelRecord {
+        ModelRecord {
+            number: 0,
+            sha256: Digest::of(b"gguf"),
+            size: 123_456_789,
+            name: "tiny".into(),
+            architecture: "llama".into(),
+            vocab_size: 4096,
+            tokens: Digest::of(b"tokens"),
+            context: ContextPolicy { window: 512, overlap: 64 },
+            numerics: NumericsProfile("ref-1/x86-64-v3".into()),
+            canary: Digest::of(b"canary"),
+        }
+    }
+
+    #[test]
+    fn round_trips_and_refuses_every_cut() {
+        let bytes = sample().encode();
+        assert_eq!(ModelRecord::decode(&bytes), Ok(sample()));
+        for cut in 0..bytes.len() {
+            assert!(matches!(ModelRecord::decode(&bytes[..cut]), Err(FormatError::Corrupt { .. })), "{cut}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_and_bad_windows_refused() {
+        let long = ModelRecord { name: "ä".repeat(200), ..sample() };
+        assert_eq!(ModelRecord::decode(&long.encode()).unwrap().name, "ä".repeat(127));
+        for (window, overlap) in [(0, 0), (1, 1), (2, 0), (64, 64)] {
+            let bad = ModelRecord { context: ContextPolicy { window, overlap }, ..sample() };
+            assert!(ModelRecord::decode(&bad.encode()).is_err());
+        }
+    }
 }
