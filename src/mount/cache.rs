@@ -197,6 +197,7 @@ fn copy(error: &ContainerError) -> ContainerError {
         ContainerError::Format { position, error } => {
             ContainerError::Format { position: *position, error: error.clone() }
         }
+        ContainerError::Unwritable(error) => ContainerError::Unwritable(error.clone()),
         ContainerError::Structure(error) => ContainerError::Structure(error.clone()),
         ContainerError::Chunk { number, error } => ContainerError::Chunk { number: *number, error: error.clone() },
         ContainerError::MissingChunk(number) => ContainerError::MissingChunk(*number),
