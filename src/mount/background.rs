@@ -56,7 +56,10 @@ pub fn daemonize() -> Result<Background> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(Error::io("starting", program))?;
-    let live = child.stdout.take().is_some_and(|mut pipe| matches!(pipe.read(&mut [0]), Ok(1)));
+    let live = child.stdout.take().is_some_and(|mut pipe| {
+        let mut byte = [0];
+        matches!(pipe.read(&mut byte), Ok(1)) && byte == *b"+"
+    });
     if live {
         return Ok(Background::Mounted);
     }
