@@ -1,0 +1,21 @@
+//! `lma cat`.
+
+use super::context::Context;
+use super::engine::Engine;
+use super::input;
+use super::plan::Cat;
+use crate::Result;
+use crate::archive::{self, ExtractOptions};
+
+/// Writes the content of members to standard output.
+///
+/// # Errors
+/// Those of [`archive::cat`].
+pub(super) fn run(plan: Cat, context: &Context) -> Result<()> {
+    let models = Engine::new(&plan.machine)?.models();
+    let reader = input::reader(&plan.archive, context)?;
+    let workers = plan.machine.workers(!reader.models().is_empty());
+    let options = ExtractOptions { members: plan.members, workers, ..ExtractOptions::default() };
+    archive::cat(&reader, &models, &options, context.stdout.clone(), &context.reporter, &context.interrupt)?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! The one place that picks the concrete engine. Nothing is loaded before a chunk needs it.
+
+use std::sync::Arc;
+
+use super::plan::Machine;
+use crate::codec::Choice;
+use crate::format::CodecId;
+use crate::model::{Registry, RegistryConfig};
+use crate::predict::{LoadedModel, Models};
+use crate::{Error, Result};
+
+/// The models of this machine, and what runs them.
+pub(super) struct Engine {
+    backend: Backend,
+}
+
+#[cfg(not(feature = "llama"))]
+use without_models as backend;
+
+use backend::Backend;
+
+impl Engine {
+    /// An engine of this user's models. Checks the device, loads nothing.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a device that this build does not know.
+    pub(super) fn new(machine: &Machine) -> Result<Self> {
+        Ok(Self { backend: Backend::new(machine)? })
+    }
+
+    /// Finds and loads models when an archive's chunks ask for them.
+    pub(super) fn models(&self) -> Arc<dyn Models> {
+        self.backend.models()
+    }
+
+    /// The model to encode with; none where the choice of codecs has no use for one.
+    ///
+    /// # Errors
+    /// The model's: absent, unusable, or not reproduced here. [`Error::Refused`] where a model was
+    /// asked for and this build runs none.
+    pub(super) fn encoder(&self, choice: Choice) -> Result<Option<Arc<LoadedModel>>> {
+        match choice {
+            Choice::Only(CodecId::Store | CodecId::Zstd) => Ok(None),
+            Choice::Auto | Choice::Only(CodecId::Lm) => self.backend.encoder(choice),
+        }
+    }
+}
+
+/// This user's models, and the one given with `--model`.
+pub(super) fn registry(model: Option<&std::path::Path>) -> Registry {
+    let config = RegistryConfig::from_env(|name| std::env::var_os(name));
+    Registry::new(RegistryConfig { explicit: model.map(Into::into), ..config })
+}
+
+#[cfg(not(feature = "llama"))]
+mod without_models {
+    use super::{Arc, Choice, Error, LoadedModel, Machine, Models, Result};
+    use crate::cli::args::Device;
+    use crate::predict::NoModels;
+
+    /// Runs no models: archives are made and read with the other codecs.
+    pub(in crate::cli) struct Backend {
+        model_given: bool,
+    }
+
+    impl Backend {
+        pub(in crate::cli) fn new(machine: &Machine) -> Result<Self> {
+            if machine.device == Device::Cpu {
+                Ok(Self { model_given: machine.model.is_some() })
+            } else {
+                Err(Error::Usage("this build of lma runs no models, so --device has no use".into()))
+            }
+        }
+
+        pub(in crate::cli) fn models(&self) -> Arc<dyn Models> {
+            Arc::new(NoModels)
+        }
+
+        pub(in crate::cli) fn encoder(&self, choice: Choice) -> Result<Option<Arc<LoadedModel>>> {
+            if choice == Choice::Auto && !self.model_given {
+                return Ok(None);
+            }
+            Err(Error::Refused("this build of lma runs no models (it lacks the feature `llama`)".into()))
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `lma mount` and `lma unmount`.
+
+use super::args::Unmount;
+use super::context::Context;
+use super::engine::Engine;
+use super::input;
+use super::plan::{Input, Mount};
+use crate::Result;
+use crate::mount::{Background, MountOptions, daemonize, serve};
+
+/// Who goes on after [`start`].
+pub(super) enum Started {
+    /// This process serves the mount.
+    Serve(Mount),
+    /// Another one does, or has failed to; exit with this code.
+    Parent(u8),
+}
+
+/// Goes into the background unless asked not to. No thread may run yet.
+///
+/// # Errors
+/// Those of [`daemonize`].
+pub(super) fn start(plan: &Mount) -> Result<Started> {
+    if plan.foreground {
+        return Ok(Started::Serve(plan.clone()));
+    }
+    Ok(match daemonize()? {
+        Background::Serve => Started::Serve(plan.clone()),
+        Background::Mounted => Started::Parent(0),
+        Background::Failed(code) => Started::Parent(code),
+    })
+}
+
+/// Serves the mount until it is unmounted.
+///
+/// # Errors
+/// Those of [`serve`], and of an archive that cannot be opened.
+pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
+    let models = Engine::new(&plan.machine)?.models();
+    let reader = input::reader(&Input::File(plan.archive), context)?;
+    let defaults = MountOptions::default();
+    let options = MountOptions {
+        mountpoint: plan.mountpoint,
+        source_name: plan.source_name,
+        cache_bytes: plan.cache_bytes.unwrap_or(defaults.cache_bytes),
+        workers: plan.machine.workers(!reader.models().is_empty()),
+        allow_other: plan.allow_other,
+    };
+    serve(reader, models, &options)
+}
+
+/// Unmounts.
+///
+/// # Errors
+/// Those of [`crate::mount::unmount`].
+pub(super) fn unmount(args: &Unmount) -> Result<()> {
+    crate::mount::unmount(&args.mountpoint)
+}
