@@ -45,7 +45,8 @@ pub(super) fn mount(fs: Fs, options: &MountOptions) -> io::Result<Mounted> {
         MountOption::NoDev,
         MountOption::DefaultPermissions,
         MountOption::FSName(name),
-        MountOption::Subtype("lma".into()),
+        // Not `Subtype`, which fuser drops where it calls mount(2) itself.
+        MountOption::CUSTOM("subtype=lma".into()),
     ];
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(THREADS);

@@ -79,6 +79,7 @@ pub fn serve(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOption
 fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions) -> Result<Fs> {
     let entries = match reader.entries() {
         Ok(entries) => entries,
+        Err(error) if !error.is_damage() => return Err(error.into()),
         Err(error) => {
             let (entries, problems) = reader.entries_lossy();
             if entries.is_empty() {

@@ -1,0 +1,371 @@
+//! The mount under a real kernel. Needs /dev/fuse, and fails without it.
+#![allow(clippy::unwrap_used)]
+
+mod mount_support;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lma::format::{Kind, Mtime};
+use lma::hash::Digest;
+use lma::mount::{MountOptions, serve};
+use lma::predict::NoModels;
+use mount_support::{CHUNK, Chunks, Mount, Packed, entry, is_mounted, noise, source_tree};
+
+/// All paths below `root`, relative.
+fn walk(root: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = walkdir::WalkDir::new(root)
+        .min_depth(1)
+        .into_iter()
+        .map(|e| e.unwrap().path().strip_prefix(root).unwrap().to_path_buf())
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let names = xattr::list(path).unwrap();
+    names.map(|n| (n.as_bytes().to_vec(), xattr::get(path, &n).unwrap().unwrap())).collect()
+}
+
+/// Everything that an archive holds of a path, in one comparable value.
+fn facts(root: &Path, path: &Path) -> String {
+    let at = root.join(path);
+    let meta = fs::symlink_metadata(&at).unwrap();
+    let kind = meta.file_type();
+    // The size of a directory and the count of its links are the file system's own affair.
+    let (size, nlink) = if kind.is_dir() { (0, 0) } else { (meta.size(), meta.nlink()) };
+    let content = kind.is_file().then(|| Digest::of(&fs::read(&at).unwrap()));
+    let target = kind.is_symlink().then(|| fs::read_link(&at).unwrap());
+    let xattrs = if kind.is_symlink() { BTreeMap::new() } else { xattrs(&at) };
+    format!(
+        "{path:?} {:o} {}:{} {size} {nlink} {}.{:09} {} {content:?} {target:?} {xattrs:?}",
+        meta.mode(),
+        meta.uid(),
+        meta.gid(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.rdev(),
+    )
+}
+
+fn assert_same(original: &Path, mounted: &Path) {
+    assert_eq!(walk(original), walk(mounted));
+    for path in walk(original) {
+        assert_eq!(facts(original, &path), facts(mounted, &path));
+    }
+}
+
+#[test]
+fn an_archive_looks_like_its_original() {
+    let original = tempfile::tempdir().unwrap();
+    source_tree(original.path());
+    let packed = Packed::of(original.path());
+    let mount = Mount::archive(packed.archive());
+
+    assert_same(original.path(), mount.path());
+    // `diff` would wait at the pipe.
+    let diff = Command::new("diff")
+        .args(["-r", "--no-dereference", "-x", "pipe"])
+        .arg(original.path())
+        .arg(mount.path())
+        .output();
+    let diff = diff.unwrap();
+    assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
+
+    // Hard links are one inode.
+    let inode = |p: &str| fs::metadata(mount.path().join(p)).unwrap().ino();
+    assert_eq!(inode("hard1"), inode("sizes/300000"));
+    assert_eq!(inode("hard1"), inode("deep/hard2"));
+    assert_ne!(inode("hard1"), inode("sizes/65536"));
+
+    // A hole takes no blocks, and is found.
+    let sparse = File::open(mount.path().join("sparse")).unwrap();
+    let meta = sparse.metadata().unwrap();
+    assert_eq!(meta.len(), 10 << 20);
+    assert!(meta.blocks() * 512 < 256 << 10, "{} blocks", meta.blocks());
+    let data = rustix::fs::seek(&sparse, rustix::fs::SeekFrom::Data(0)).unwrap();
+    assert!((4 << 20) - (CHUNK as u64) < data && data <= 4 << 20, "{data}");
+    let hole = rustix::fs::seek(&sparse, rustix::fs::SeekFrom::Hole(data)).unwrap();
+    assert!(hole >= (4 << 20) + 100_000 && hole < 5 << 20, "{hole}");
+    drop(sparse);
+
+    let totals = rustix::fs::statvfs(mount.path()).unwrap();
+    assert!(totals.f_blocks * totals.f_frsize >= 2_000_000 && totals.f_bfree == 0 && totals.f_namemax == 255);
+    assert_eq!(totals.f_files as usize, walk(mount.path()).len() + 1 - 2, "two names are hard links");
+    mount.end().unwrap();
+}
+
+#[test]
+fn sixteen_readers_at_random_and_in_sequence_decode_each_chunk_once() {
+    let original = tempfile::tempdir().unwrap();
+    source_tree(original.path());
+    let packed = Packed::of(original.path());
+    let count = packed.chunks.len();
+    let chunks = Chunks::new(packed.chunks, Vec::new());
+    let mount = Mount::fs(packed.entries, chunks.clone(), 3);
+    let files: Vec<PathBuf> = walk(original.path())
+        .into_iter()
+        .filter(|p| original.path().join(p).symlink_metadata().unwrap().is_file())
+        .collect();
+
+    thread::scope(|scope| {
+        for reader in 0..16usize {
+            let (files, mount, original) = (&files, mount.path(), original.path());
+            scope.spawn(move || {
+                for step in 0..files.len() {
+                    let path = &files[(step * 7 + reader * 31) % files.len()];
+                    let expected = fs::read(original.join(path)).unwrap();
+                    if reader % 2 == 0 {
+                        assert!(fs::read(mount.join(path)).unwrap() == expected, "{path:?}");
+                    }
+                    let file = File::open(mount.join(path)).unwrap();
+                    for turn in 0..8usize {
+                        let offset = (turn * 7919 + reader * 104_729) % (expected.len() + 1);
+                        let mut buf = vec![0; 1 + (turn * 5003) % 20_000];
+                        let n = file.read_at(&mut buf, offset as u64).unwrap();
+                        assert_eq!(&buf[..n], &expected[offset..(offset + buf.len()).min(expected.len())]);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(chunks.decodes.load(Ordering::SeqCst), count);
+    mount.end().unwrap();
+    assert_eq!(Arc::strong_count(&chunks), 1, "nothing outlives the mount");
+}
+
+#[test]
+fn metadata_is_answered_while_every_reader_waits() {
+    let chunks = Chunks::new((0..64).map(|i| noise(CHUNK, i)).collect(), Vec::new());
+    let mut entries: Vec<_> = (0..32).map(|i| Packed::file_of_chunks(&format!("d/f{i}"), 2 * i..2 * i + 2)).collect();
+    entries.push(entry("d/link", Kind::Symlink(b"f0".to_vec())));
+    let mount = Mount::fs(entries, chunks.clone(), 2);
+    chunks.gate(false);
+    let readers: Vec<_> = (0..32)
+        .map(|i| {
+            let path = mount.path().join(format!("d/f{i}"));
+            thread::spawn(move || fs::read(path).unwrap())
+        })
+        .collect();
+    while chunks.decodes.load(Ordering::SeqCst) < 2 {
+        thread::sleep(Duration::from_millis(2));
+    }
+    thread::sleep(Duration::from_millis(100));
+
+    let start = Instant::now();
+    let dir = mount.path().join("d");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 33);
+    for i in 0..32 {
+        assert_eq!(fs::metadata(dir.join(format!("f{i}"))).unwrap().len(), 2 * CHUNK as u64);
+        File::open(dir.join(format!("f{i}"))).unwrap();
+        assert_eq!(xattr::list(dir.join(format!("f{i}"))).unwrap().count(), 0);
+    }
+    assert!(!dir.join("absent").exists());
+    assert_eq!(fs::read_link(dir.join("link")).unwrap(), Path::new("f0"));
+    rustix::fs::statvfs(&dir).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(chunks.decodes.load(Ordering::SeqCst), 2, "two workers hold two chunks, and nothing else decodes");
+    assert!(readers.iter().all(|r| !r.is_finished()));
+
+    chunks.gate(true);
+    for (i, reader) in readers.into_iter().enumerate() {
+        let i = i as u64;
+        assert!(reader.join().unwrap() == [noise(CHUNK, 2 * i), noise(CHUNK, 2 * i + 1)].concat());
+    }
+    assert_eq!(chunks.decodes.load(Ordering::SeqCst), 64);
+    mount.end().unwrap();
+}
+
+#[test]
+fn a_damaged_chunk_is_eio_for_its_own_bytes() {
+    let raw: Vec<_> = (0..8).map(|i| noise(CHUNK, i)).collect();
+    let chunks = Chunks::new(raw.clone(), vec![3]);
+    let mount = Mount::fs(vec![Packed::file_of_chunks("f", 0..8)], chunks.clone(), 4);
+    let file = File::open(mount.path().join("f")).unwrap();
+    for (page, expected) in raw.concat().chunks(4096).enumerate() {
+        let mut buf = [0; 4096];
+        let result = file.read_exact_at(&mut buf, page as u64 * 4096);
+        if page * 4096 / CHUNK == 3 {
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EIO), "page {page}");
+        } else {
+            result.unwrap_or_else(|e| panic!("page {page}: {e}"));
+            assert_eq!(buf, expected, "page {page}");
+        }
+    }
+    drop(file);
+    assert!(fs::read(mount.path().join("f")).is_err());
+    let decodes = chunks.decodes.load(Ordering::SeqCst);
+    assert!(decodes <= 10, "a damaged chunk is not decoded for each of its pages: {decodes}");
+    mount.end().unwrap();
+}
+
+#[test]
+fn a_flipped_byte_in_the_archive_is_eio_for_the_files_it_touches() {
+    let original = tempfile::tempdir().unwrap();
+    source_tree(original.path());
+    let packed = Packed::of(original.path());
+    let mut bytes = packed.archive();
+    let needle = &noise(1_500_000, 10)[700_000..700_032];
+    let at = bytes.windows(32).position(|w| w == needle).expect("noise is stored as it is");
+    bytes[at] ^= 1;
+    let mount = Mount::archive(bytes);
+    let (mut bad, mut good) = (0, 0);
+    for path in walk(original.path()) {
+        let at = original.path().join(&path);
+        if !at.symlink_metadata().unwrap().is_file() {
+            continue;
+        }
+        match fs::read(mount.path().join(&path)) {
+            Ok(bytes) => {
+                assert!(bytes == fs::read(at).unwrap(), "{path:?}: never a wrong byte");
+                good += 1;
+            }
+            Err(error) => {
+                assert_eq!((error.raw_os_error(), path.to_str()), (Some(libc::EIO), Some("sizes/1500000")));
+                bad += 1;
+            }
+        }
+    }
+    assert_eq!(bad, 1);
+    assert!(good > 300);
+    mount.end().unwrap();
+}
+
+#[test]
+fn odd_metadata_survives_the_protocol() {
+    let mut entries = vec![
+        entry("char", Kind::CharDevice { major: 4095, minor: 0xf_ffff }),
+        entry("block", Kind::BlockDevice { major: 8, minor: 300 }),
+        entry("fifo", Kind::Fifo),
+        entry("early", Kind::Directory),
+        entry("late", Kind::Directory),
+        entry("implied/parent/leaf", Kind::Fifo),
+    ];
+    entries[2].mode = 0o6751;
+    (entries[2].uid, entries[2].gid) = (123_456_789, u32::MAX - 1);
+    entries[3].mtime = Mtime { secs: -1_000_000_001, nanos: 999_999_999 };
+    entries[4].mtime = Mtime { secs: 1 << 40, nanos: 1 };
+    let mount = Mount::fs(entries, Chunks::new(Vec::new(), Vec::new()), 1);
+    let meta = |p: &str| fs::symlink_metadata(mount.path().join(p)).unwrap();
+    let device = |p: &str| (rustix::fs::major(meta(p).rdev()), rustix::fs::minor(meta(p).rdev()));
+    assert!(meta("char").file_type().is_char_device() && meta("block").file_type().is_block_device());
+    assert_eq!((device("char"), device("block")), ((4095, 0xf_ffff), (8, 300)));
+    assert_eq!(
+        (meta("fifo").mode() & 0o7777, meta("fifo").uid(), meta("fifo").gid()),
+        (0o6751, 123_456_789, u32::MAX - 1)
+    );
+    assert_eq!((meta("early").mtime(), meta("early").mtime_nsec()), (-1_000_000_001, 999_999_999));
+    assert_eq!((meta("late").mtime(), meta("late").mtime_nsec()), (1 << 40, 1));
+    assert!(meta("implied/parent").is_dir());
+    assert_eq!(meta("implied").nlink(), 3);
+    mount.end().unwrap();
+}
+
+#[test]
+fn acls_are_enforced_and_shown() {
+    // Version 2; owner rw-, the user 12345 r--, group ---, mask r--, others ---.
+    let acl: Vec<u8> = [(1u16, 6u16, u32::MAX), (2, 4, 12345), (4, 0, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)]
+        .iter()
+        .fold(2u32.to_le_bytes().to_vec(), |mut out, (tag, perm, id)| {
+            out.extend(tag.to_le_bytes());
+            out.extend(perm.to_le_bytes());
+            out.extend(id.to_le_bytes());
+            out
+        });
+    let mut file = Packed::file_of_chunks("f", 0..1);
+    file.mode = 0o640;
+    file.xattrs = vec![lma::format::Xattr { name: b"system.posix_acl_access".to_vec(), value: acl.clone() }];
+    let mut plain = file.clone();
+    (plain.path, plain.xattrs) = (b"plain".to_vec(), Vec::new());
+    let chunks = Chunks::new(vec![noise(CHUNK, 1)], Vec::new());
+    let root = rustix::process::geteuid().is_root();
+    let mount =
+        if root { Mount::fs_for_all(vec![file, plain], chunks) } else { Mount::fs(vec![file, plain], chunks, 1) };
+    assert_eq!(xattrs(&mount.path().join("f")), BTreeMap::from([(b"system.posix_acl_access".to_vec(), acl)]));
+    if root {
+        // The directory of the mount itself, made by the test, is its owner's alone beneath the mount.
+        let may_read = |uid: u32, name: &str| {
+            let mut cat = Command::new("cat");
+            cat.uid(uid).gid(uid).current_dir(mount.path()).arg(name);
+            cat.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status().unwrap().success()
+        };
+        assert!(may_read(12345, "f"), "the list allows this user");
+        assert!(!may_read(12346, "f"), "and no other");
+        assert!(!may_read(12345, "plain"), "a file without a list goes by its mode");
+    }
+    mount.end().unwrap();
+}
+
+#[test]
+fn nothing_can_be_changed() {
+    let mount = Mount::fs(vec![Packed::file_of_chunks("f", 0..1)], Chunks::new(vec![noise(CHUNK, 1)], Vec::new()), 1);
+    let file = mount.path().join("f");
+    let code = |result: std::io::Result<()>| result.unwrap_err().raw_os_error();
+    assert_eq!(code(File::options().write(true).open(&file).map(drop)), Some(libc::EROFS));
+    assert_eq!(code(fs::write(mount.path().join("new"), b"x")), Some(libc::EROFS));
+    assert_eq!(code(fs::remove_file(&file)), Some(libc::EROFS));
+    assert_eq!(code(fs::rename(&file, mount.path().join("g"))), Some(libc::EROFS));
+    assert_eq!(code(xattr::set(&file, "user.x", b"1")), Some(libc::EROFS));
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let line = table.lines().find(|l| l.split(' ').nth(4) == mount.path().to_str()).unwrap();
+    for option in ["ro", "nosuid", "nodev", "default_permissions", "fuse.lma", "test_archive"] {
+        assert!(line.split([' ', ',']).any(|o| o == option), "{option} in {line}");
+    }
+    mount.end().unwrap();
+}
+
+#[test]
+fn a_mapped_file_reads_like_any_other() {
+    // `grep` and `cmp` read, `cp` may copy by range or by mapping; all must agree.
+    let raw = noise(CHUNK, 1);
+    let mount = Mount::fs(vec![Packed::file_of_chunks("f", 0..1)], Chunks::new(vec![raw.clone()], Vec::new()), 1);
+    let copy = tempfile::tempdir().unwrap();
+    let status =
+        Command::new("cp").args(["-a", "--sparse=always"]).arg(mount.path().join("f")).arg(copy.path()).status();
+    assert!(status.unwrap().success());
+    assert!(fs::read(copy.path().join("f")).unwrap() == raw);
+    let mut half = vec![0; 100];
+    File::open(mount.path().join("f")).unwrap().read_exact(&mut half).unwrap();
+    assert_eq!(half, raw[..100]);
+    mount.end().unwrap();
+}
+
+#[test]
+fn a_directory_that_will_not_do_is_refused() {
+    mount_support::assert_fuse();
+    let dir = tempfile::tempdir().unwrap();
+    File::create(dir.path().join("file")).unwrap().write_all(b"x").unwrap();
+    let source = lma::container::MemorySource(Packed::default().archive());
+    let reader = Arc::new(lma::container::Reader::open(Arc::new(source), lma::limits::Limits::default()).unwrap());
+    let refuse = |path: PathBuf| {
+        let options = MountOptions { mountpoint: path, ..MountOptions::default() };
+        serve(Arc::clone(&reader), Arc::new(NoModels), &options).unwrap_err().to_string()
+    };
+    assert!(refuse(dir.path().join("file")).contains("not a directory"));
+    assert!(refuse(dir.path().to_path_buf()).contains("not empty"));
+    assert!(refuse(dir.path().join("absent")).contains("No such file"));
+    assert!(!is_mounted(dir.path()));
+    assert!(lma::mount::unmount(dir.path()).is_err());
+}
+
+#[test]
+fn an_unmount_while_a_file_is_open_is_refused_and_then_works() {
+    let chunks = Chunks::new(vec![noise(CHUNK, 1)], Vec::new());
+    let mount = Mount::fs(vec![Packed::file_of_chunks("f", 0..1)], chunks, 1);
+    let open = File::open(mount.path().join("f")).unwrap();
+    let error = lma::mount::unmount(mount.path()).unwrap_err().to_string();
+    assert!(error.contains("busy"), "{error}");
+    drop(open);
+    mount.end().unwrap();
+}
