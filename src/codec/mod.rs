@@ -54,7 +54,7 @@ pub fn decode(
         CodecId::Lm => {
             let record = model.ok_or_else(|| CodecError::Corrupt { codec, why: "the chunk names no model".into() })?;
             let model = models.open(record)?;
-            lm::decode(&model, stored, raw_len)
+            lm::decode(&model, record.context, stored, raw_len)
         }
     }
 }

@@ -1,0 +1,131 @@
+//! The window policy (spec/lm-codec.md §4): which tokens of a stream's history are fed, and when
+//! the model's past is forgotten. Encoder and decoder share this code, so that a distribution has
+//! the same past in both, although one feeds many tokens at a time and the other one.
+
+use crate::format::ContextPolicy;
+use crate::predict::{StreamError, TokenId, Want};
+
+/// The tokens to feed next: `history[from..to]`. Invariants: `from <= to`, and
+/// `fed + (to - from) <= window`.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    window: usize,
+    overlap: usize,
+    /// Tokens fed since the restart.
+    fed: usize,
+    restart: bool,
+    from: usize,
+    to: usize,
+    /// The first token of the history behind which no distribution was given yet.
+    position: usize,
+}
+
+impl Window {
+    /// Nothing is fed yet, and nothing is planned.
+    pub(super) fn new(policy: ContextPolicy) -> Result<Self, StreamError> {
+        let ContextPolicy { window, overlap } = policy;
+        if window < 2 || overlap < 1 || overlap >= window {
+            return Err(StreamError(format!("a context window of {window} tokens with an overlap of {overlap}")));
+        }
+        // Full: so the first plan restarts.
+        let (window, overlap) = (window as usize, overlap as usize);
+        Ok(Self { window, overlap, fed: window, restart: false, from: 0, to: 0, position: 0 })
+    }
+
+    /// Plans the next feed, all planned before being fed: distributions are wanted behind
+    /// `history[position]` and as many of the tokens after it, below `known`, as the window holds.
+    pub(super) fn plan(&mut self, position: usize, known: usize) {
+        if self.fed >= self.window {
+            self.restart = true;
+            self.fed = 0;
+            // At the start of a stream there is less past than the overlap.
+            self.from = (position + 1).saturating_sub(self.overlap);
+        } else {
+            self.from = position;
+        }
+        self.position = position;
+        self.to = known.min(self.from + self.window - self.fed);
+    }
+
+    pub(super) fn want<'a>(&self, history: &'a [TokenId]) -> Want<'a> {
+        let tokens = &history[self.from..self.to];
+        let outputs = self.to - self.from.max(self.position);
+        Want::Feed { restart: self.restart, tokens, outputs }
+    }
+
+    /// `count` of the planned tokens were fed. Whether all are.
+    pub(super) fn fed(&mut self, count: usize) -> bool {
+        let count = count.min(self.to - self.from);
+        self.from += count;
+        self.fed += count;
+        self.restart &= count == 0;
+        self.from == self.to
+    }
+
+    /// The end of the plan.
+    pub(super) fn end(&self) -> usize {
+        self.to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every token fed, with the restart before it and whether a distribution is wanted behind it.
+    fn trace(policy: ContextPolicy, predictions: usize, ahead: usize, split: usize) -> Vec<(bool, TokenId, bool)> {
+        let history: Vec<TokenId> = (0..predictions as TokenId).collect();
+        let mut window = Window::new(policy).unwrap();
+        let mut out = Vec::new();
+        let mut next = 0;
+        while next < predictions {
+            window.plan(next, predictions.min(next + ahead));
+            next = window.end();
+            loop {
+                let Want::Feed { restart, tokens, outputs } = window.want(&history) else { unreachable!() };
+                assert!(outputs >= 1 && outputs <= tokens.len());
+                let count = split.min(tokens.len());
+                for (i, &token) in tokens[..count].iter().enumerate() {
+                    out.push((restart && i == 0, token, i + outputs >= tokens.len()));
+                }
+                if window.fed(count) {
+                    break;
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn all_ahead_and_one_at_a_time_feed_the_same() {
+        for window in 2..9 {
+            for overlap in 1..window {
+                for predictions in 0..40 {
+                    let policy = ContextPolicy { window, overlap };
+                    let single = trace(policy, predictions, 1, 1);
+                    for (ahead, split) in [(1, 100), (1000, 1), (1000, 3), (1000, 1000), (5, 2)] {
+                        assert_eq!(trace(policy, predictions, ahead, split), single, "{policy:?} {predictions}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_window_is_followed_by_the_overlap() {
+        let got = trace(ContextPolicy { window: 4, overlap: 2 }, 8, 1, 1);
+        let fed: Vec<(bool, TokenId)> = got.iter().map(|&(restart, token, _)| (restart, token)).collect();
+        let expected = [(true, 0), (false, 1), (false, 2), (false, 3), (true, 3), (false, 4), (false, 5), (false, 6)];
+        assert_eq!(fed[..8], expected);
+        assert_eq!(fed[8..], [(true, 6), (false, 7)]);
+        let wanted: Vec<TokenId> = got.iter().filter(|t| t.2).map(|t| t.1).collect();
+        assert_eq!(wanted, [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn policies_that_make_no_progress_are_refused() {
+        for (window, overlap) in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 2), (5, 9)] {
+            assert!(Window::new(ContextPolicy { window, overlap }).is_err());
+        }
+    }
+}

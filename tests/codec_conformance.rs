@@ -1,0 +1,231 @@
+//! What every codec must do, run on all of them.
+
+use lma::codec::{self, Choice, CodecError, Encoded};
+use lma::error::ExitCode;
+use lma::format::{CodecId, ContextPolicy};
+use lma::predict::toy::{self, ToyModels};
+use lma::predict::{LoadedModel, NoModels};
+use proptest::prelude::*;
+
+const CODECS: [CodecId; 3] = [CodecId::Store, CodecId::Zstd, CodecId::Lm];
+
+/// A codec under test, with the model that it needs.
+struct Subject {
+    codec: CodecId,
+    model: LoadedModel,
+    models: ToyModels,
+}
+
+impl Subject {
+    fn new(codec: CodecId, model: LoadedModel) -> Self {
+        Self { codec, models: ToyModels::of(vec![model.clone()]), model }
+    }
+
+    fn encode(&self, raw: &[u8]) -> Encoded {
+        let encoded = codec::encode(raw, Choice::Only(self.codec), Some(&self.model)).unwrap();
+        assert!(encoded.stored.len() <= raw.len(), "{:?} grew {} bytes", self.codec, raw.len());
+        encoded
+    }
+
+    fn decode(&self, codec: CodecId, stored: &[u8], raw_len: usize) -> Result<Vec<u8>, CodecError> {
+        codec::decode(codec, Some(&self.model.record), stored, raw_len, &self.models)
+    }
+
+    fn round_trip(&self, raw: &[u8]) -> Encoded {
+        let encoded = self.encode(raw);
+        let decoded = self.decode(encoded.codec, &encoded.stored, raw.len());
+        assert!(decoded.as_deref().is_ok_and(|got| got == raw), "{:?}: {raw:?} gave {decoded:?}", self.codec);
+        encoded
+    }
+}
+
+fn subjects() -> Vec<Subject> {
+    let mut all: Vec<Subject> = CODECS.iter().map(|&codec| Subject::new(codec, toy::model())).collect();
+    let missing: Vec<u8> = (0..=0x1f).chain(0x80..=0xff).chain(*b"e ").collect();
+    all.push(Subject::new(CodecId::Lm, toy::model_with(&missing)));
+    all.push(Subject::new(CodecId::Lm, toy::model_with(&(0..=255).collect::<Vec<u8>>())));
+    for (window, overlap) in [(2, 1), (3, 2), (64, 63), (1000, 1)] {
+        all.push(Subject::new(CodecId::Lm, toy::model_of(&[], ContextPolicy { window, overlap }, 1, 1000)));
+    }
+    all
+}
+
+/// Not long enough to shrink on its own: what follows it makes the codec's output worth storing.
+fn with_text(raw: &[u8]) -> Vec<u8> {
+    [&toy::text(400, 7), raw, &toy::text(400, 8)].concat()
+}
+
+fn awkward() -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = vec![
+        vec![],
+        (0..=255).collect(),
+        b"\0\0\0\0\0\0\0\0".to_vec(),
+        b"one\r\ntwo\r\n\r\n\r".to_vec(),
+        b"\xef\xbb\xbfwith a mark".to_vec(),
+        b"\xff\xfea\0b\0".to_vec(),
+        "\u{2581}the\u{2581}\u{2581}model \u{2581}".into(),
+        b"<|start|><s></s><unk>[INST] <0x0A> <|start|".to_vec(),
+        b"\xc0\xaf\xe0\x80\xaf\xf0\x80\x80\xaf overlong".to_vec(),
+        b"\xf4\x90\x80\x80\xf7\xbf\xbf\xbf\xf5 above U+10FFFF".to_vec(),
+        b"\xed\xa0\x80\xed\xb0\x80 surrogates".to_vec(),
+        b"cut \xf0\x9f\x98".to_vec(),
+        b"\x80\x80\x80 the \xbf".to_vec(),
+        "e\u{301}\u{e9} \u{65e5}\u{672c}\u{8a9e} \u{1f600}\u{200d}\u{fe0f}".into(),
+        vec![b'a'; 5000],
+        b"the model ".repeat(300),
+        vec![0xff; 700],
+    ];
+    all.extend((0..=255u8).map(|byte| vec![byte]));
+    let mut state = 1u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    all.push((0..3000).map(|_| random()).collect());
+    all
+}
+
+#[test]
+fn any_bytes_come_back() {
+    for subject in subjects() {
+        for raw in awkward() {
+            subject.round_trip(&raw);
+            if raw.len() != 1 || raw[0] % 16 == 0 {
+                subject.round_trip(&with_text(&raw));
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_around_the_windows_come_back() {
+    let text = toy::text(300, 3);
+    for (window, overlap) in [(2, 1), (8, 3), (64, 16)] {
+        let subject = Subject::new(CodecId::Lm, toy::model_of(&[], ContextPolicy { window, overlap }, 2, 5));
+        for len in (0..40).chain(55..140).chain([299, 300]) {
+            subject.round_trip(&text[..len]);
+        }
+    }
+}
+
+#[test]
+fn stored_bytes_do_not_depend_on_lanes_or_splits() {
+    let raw = with_text(b"\xff some \r\n \xe2\x96\x81 text");
+    let encode = |lanes, split| Subject::new(CodecId::Lm, toy::model_of(&[], toy::CONTEXT, lanes, split)).encode(&raw);
+    let expected = encode(1, 1);
+    assert_eq!(expected.codec, CodecId::Lm);
+    for (lanes, split) in [(1, 1000), (4, 3), (7, 64)] {
+        assert_eq!(encode(lanes, split), expected);
+    }
+}
+
+#[test]
+fn empty_chunks_take_no_bytes() {
+    for subject in subjects() {
+        assert_eq!(subject.encode(b"").stored, b"");
+    }
+    let subject = Subject::new(CodecId::Lm, toy::model());
+    assert_eq!(subject.decode(CodecId::Lm, b"", 0).unwrap(), b"");
+    assert!(subject.decode(CodecId::Lm, b"\x01", 0).is_err());
+    assert!(subject.decode(CodecId::Zstd, b"", 0).is_err());
+}
+
+#[test]
+fn damage_never_gives_another_length() {
+    let raw = with_text(b"\xff\x01 a b");
+    for subject in subjects() {
+        let Encoded { codec, stored } = subject.encode(&raw);
+        let mut outcomes = [0, 0];
+        let mut try_decode = |stored: &[u8], raw_len: usize| match subject.decode(codec, stored, raw_len) {
+            Ok(got) => {
+                assert_eq!(got.len(), raw_len);
+                outcomes[0] += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, CodecError::Corrupt { .. }), "{error}");
+                assert_eq!(error.exit_code(), ExitCode::Corrupt);
+                outcomes[1] += 1;
+            }
+        };
+        let step = 1 + stored.len() / 150;
+        for at in (0..stored.len()).step_by(step) {
+            try_decode(&stored[..at], raw.len());
+            let mut flipped = stored.clone();
+            flipped[at] ^= 1 << (at % 8);
+            try_decode(&flipped, raw.len());
+        }
+        for raw_len in [0, 1, raw.len() - 1, raw.len() + 1, raw.len() * 2] {
+            try_decode(&stored, raw_len);
+        }
+        for tail in [b"\0".as_slice(), b"\xff", b"12345678901234567890"] {
+            try_decode(&[&stored, tail].concat(), raw.len());
+        }
+        assert!(outcomes[1] > 0, "{codec:?} noticed nothing");
+    }
+}
+
+#[test]
+fn trailing_bytes_are_refused() {
+    let raw = toy::text(500, 4);
+    for subject in subjects() {
+        let Encoded { codec, stored } = subject.encode(&raw);
+        for tail in [b"\0".as_slice(), b"\x01", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18\0\0\0\0"] {
+            assert!(subject.decode(codec, &[&stored, tail].concat(), raw.len()).is_err(), "{codec:?}");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_without_its_model_says_so() {
+    let model = toy::model();
+    let none = codec::decode(CodecId::Lm, None, b"x", 1, &NoModels).unwrap_err();
+    assert_eq!(none.exit_code(), ExitCode::Corrupt);
+    let missing = codec::decode(CodecId::Lm, Some(&model.record), b"x", 1, &NoModels).unwrap_err();
+    assert_eq!(missing.exit_code(), ExitCode::Model);
+    let mut record = model.record.clone();
+    record.numerics.0 = "toy-2".into();
+    let numerics = codec::decode(CodecId::Lm, Some(&record), b"x", 1, &ToyModels::new()).unwrap_err();
+    assert!(numerics.to_string().contains("does not reproduce"), "{numerics}");
+}
+
+#[test]
+fn the_model_beats_zstd_on_its_own_text() {
+    let raw = toy::text(16 << 10, 5);
+    let size = |codec| Subject::new(codec, toy::model()).round_trip(&raw).stored.len();
+    let (zstd, lm) = (size(CodecId::Zstd), size(CodecId::Lm));
+    assert!(lm * 3 < zstd * 2, "lm {lm}, zstd {zstd}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn auto_round_trips(
+        pieces in prop::collection::vec(prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..40),
+            ".{0,40}".prop_map(String::into_bytes),
+            (0usize..200, any::<u64>()).prop_map(|(len, seed)| toy::text(len, seed)),
+        ], 0..8),
+        window in 2u32..80,
+        overlap in 1u32..80,
+        split in 1usize..90,
+    ) {
+        let raw = pieces.concat();
+        let context = ContextPolicy { window, overlap: overlap.min(window - 1) };
+        let subject = Subject::new(CodecId::Lm, toy::model_of(&[7, b'a', 0xc3], context, 2, split));
+        let encoded = codec::encode(&raw, Choice::Auto, Some(&subject.model)).unwrap();
+        prop_assert!(encoded.stored.len() <= raw.len());
+        prop_assert_eq!(&subject.decode(encoded.codec, &encoded.stored, raw.len()).unwrap(), &raw);
+        subject.round_trip(&raw);
+    }
+
+    #[test]
+    fn any_stored_bytes_are_decoded_without_a_panic(stored in prop::collection::vec(any::<u8>(), 0..80), raw_len in 0usize..300) {
+        let subject = Subject::new(CodecId::Lm, toy::model_with(b"a\x00"));
+        for codec in CODECS {
+            if let Ok(raw) = subject.decode(codec, &stored, raw_len) {
+                prop_assert_eq!(raw.len(), raw_len);
+            }
+        }
+    }
+}
