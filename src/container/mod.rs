@@ -2,6 +2,7 @@
 //! whole archives.
 
 mod error;
+mod files;
 mod parse;
 mod reader;
 mod record;

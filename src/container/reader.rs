@@ -81,13 +81,22 @@ impl Reader {
             Err(error) if error.is_damage() => error,
             Err(error) => return Err(error),
         };
+        match Self::scan(source, limits) {
+            Ok(reader) => Ok(Self { opened: Opened::Scan(error.to_string()), ..reader }),
+            Err(scan) if scan.is_damage() => Err(error),
+            Err(scan) => Err(scan),
+        }
+    }
+
+    /// Opens by a scan, whatever the index says.
+    pub(super) fn scan(source: Arc<dyn Source>, limits: Limits) -> Result<Self, ContainerError> {
         let archive_len = source_len(&*source)?;
         let header = read_header(&*source, archive_len);
         let (index, models) = scan_index(&*source, &limits)?;
-        if header.is_err() && index == Index::default() {
-            return Err(error);
+        match header {
+            Err(error) if index == Index::default() || !error.is_damage() => Err(error),
+            _ => Ok(Self { source, limits, opened: Opened::Scan(String::new()), index, models, archive_len }),
         }
-        Ok(Self { source, limits, opened: Opened::Scan(error.to_string()), index, models, archive_len })
     }
 
     /// How the archive was opened.

@@ -77,11 +77,11 @@ impl EntryRules {
         if let Kind::File(content) = &entry.kind {
             check_extents(&content.extents, chunk_len).map_err(corrupt)?;
         }
-        if let Kind::HardLink(target) = &entry.kind {
-            if self.find(target).map(|node| self.nodes[node]) != Some(Node::Leaf) {
-                let target = target.escape_ascii();
-                return Err(corrupt(format!("its target {target} is no earlier entry, or a directory")));
-            }
+        if let Kind::HardLink(target) = &entry.kind
+            && self.find(target).map(|node| self.nodes[node]) != Some(Node::Leaf)
+        {
+            let target = target.escape_ascii();
+            return Err(corrupt(format!("its target {target} is no earlier entry, or a directory")));
         }
         let (parents, name) = match entry.path.iter().rposition(|&b| b == b'/') {
             Some(slash) => (Some(&entry.path[..slash]), &entry.path[slash + 1..]),

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn round_trips_and_every_flipped_bit_is_corrupt() {
-        let footer = Footer { index_position: 0x0102_0304_0506, archive_len: 0xffff_ffff_ff };
+        let footer = Footer { index_position: 0x0102_0304_0506, archive_len: 0xff_ffff_ffff };
         let good = footer.encode();
         assert_eq!(Footer::decode(&good), Ok(footer));
         assert_eq!(good[FOOTER_LEN - 8..], FOOTER_MAGIC);

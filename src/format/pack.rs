@@ -94,7 +94,7 @@ mod tests {
     fn a_large_window_is_refused() {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(27).unwrap();
-        encoder.write_all(&vec![1; 100]).unwrap();
+        encoder.write_all(&[1; 100]).unwrap();
         let body = encoder.finish().unwrap();
         assert!(unpack("x", ZSTD, &body, 100).is_err());
     }
