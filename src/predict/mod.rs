@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::entropy::Cdf;
 use crate::format::ModelRecord;
 
+pub mod canary;
 pub mod quantize;
 mod table;
 pub mod toy;

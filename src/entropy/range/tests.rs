@@ -121,3 +121,52 @@ fn a_total_of_nothing_or_too_much_is_garbage() {
     assert_eq!(RangeDecoder::new(b"x").target(MAX_TOTAL + 1), Err(Garbage));
     assert_eq!(RangeDecoder::new([0xff; 9]).target(3), Err(Garbage));
 }
+
+/// The vectors of spec/lm-codec.md §5, computed with exact integers of any size, not by this coder.
+#[test]
+fn the_specified_vectors_hold() {
+    let cdf = Cdf::new(&[1, 0, 2, 1]).unwrap();
+    let third = Cdf::new(&[1, 1, 1]).unwrap();
+    let wide = Cdf::new(&[(1 << 28) + 1, 1, 1 << 12]).unwrap();
+    let symbols = |symbol: usize, count: usize| vec![Item::Symbol(symbol); count];
+    let carry = [symbols(2, 12), symbols(0, 3)].concat();
+    let escape = [symbols(0, 5), symbols(2, 1), vec![Item::Bits(0xe9, 8)], symbols(0, 3), symbols(1, 1)].concat();
+    let escapes = [Item::Symbol(2), Item::Bits(0xff, 8)].repeat(3);
+    let cases: [(&Cdf, &[Item], &[u8]); 9] = [
+        (&cdf, &[], b""),
+        (&cdf, &[Item::Symbol(0)], b""),
+        (&cdf, &[Item::Symbol(2)], &[0x40]),
+        (&cdf, &[Item::Symbol(3)], &[0xc0]),
+        (&cdf, &[Item::Bits(0xa5, 8), Item::Bits(0x5a, 8)], &[0xa5, 0x5a]),
+        (&third, &[Item::Symbol(1), Item::Symbol(2), Item::Symbol(1)], &[0x98]),
+        (&third, &carry, &[0xff, 0xff, 0xe1]),
+        (&wide, &escape, &[0xff, 0xfa, 0xe9, 0xbf, 0x7e, 0xec, 0xa9]),
+        (&wide, &escapes, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xc0, 0xfc, 0x1f, 0x82]),
+    ];
+    for (cdf, items, bytes) in cases {
+        assert_eq!(encode(cdf, items), bytes, "{items:?}");
+    }
+}
+
+#[test]
+fn the_loss_against_the_ideal_length_is_small() {
+    // A total near 2^28, as the quantiser's is, and the largest one.
+    for (top, loss_bits) in [(1u32 << 28, 1e-6), (u32::MAX, 0.006)] {
+        let mut weights: Vec<u32> = (0..60_000u32).map(|i| top >> (i % 24).min(20)).collect();
+        if top < u32::MAX {
+            weights.truncate(40);
+        }
+        let cdf = Cdf::new(&weights).unwrap();
+        let mut encoder = RangeEncoder::new();
+        let mut ideal = 0.0;
+        let count = 20_000;
+        for i in 0..count {
+            let (low, weight) = cdf.range(i * 7919 % weights.len()).unwrap();
+            encoder.encode(low, weight, cdf.total());
+            ideal -= (f64::from(weight) / cdf.total() as f64).log2();
+        }
+        let actual = encoder.finish().len() as f64 * 8.0;
+        assert!(actual <= ideal + loss_bits * count as f64 + 8.0, "{actual} bits, ideally {ideal}");
+        assert!(actual > ideal - 8.0, "{actual} bits, ideally {ideal}");
+    }
+}

@@ -61,7 +61,13 @@ fn known_weights() {
 fn the_weights_of_a_grid_never_change() {
     // Pins the arithmetic: every machine must compute this digest (spec/numerics.md §2).
     let logits: Vec<f32> = (0..4096u16).map(|i| -f32::from(i) / 128.0).collect();
-    let bytes: Vec<u8> = weights(&logits, &[true; 4096]).iter().flat_map(|w| w.to_le_bytes()).collect();
+    let weights = weights(&logits, &[true; 4096]);
+    // Computed from the specification by another program.
+    for (i, weight) in [(0, 268_435_457), (1, 266_346_481), (64, 162_814_321), (89, 133_927_425), (1000, 108_622)] {
+        assert_eq!(weights[i], weight);
+    }
+    assert_eq!(weights[..4096].iter().map(|&w| u64::from(w)).sum::<u64>(), 34_494_134_232);
+    let bytes: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
     assert_eq!(crate::hash::Digest::of(&bytes).to_string(), GRID);
 }
 const GRID: &str = "abbb8a49e50d262447a7efc8122fa05182b37536d3d36a4360cc5d2d0314fde4";
