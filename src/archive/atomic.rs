@@ -1,15 +1,78 @@
 //! Files that appear whole or not at all.
 
-use std::fs::File;
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
-use crate::Result;
+use crate::{Error, Result};
 
-/// Runs `write` on a temporary file next to `path`, syncs it, and renames it to `path`. Where `write`
-/// fails, the temporary file is removed and what stood at `path` stays.
+/// Runs `write` on a temporary file next to `path`, syncs it, renames it to `path` and syncs the directory.
+/// Where `write` fails, the temporary file is removed and what stood at `path` stays. A symbolic link at
+/// `path` stays too; what it points at is replaced.
 ///
 /// # Errors
 /// Those of `write`, and I/O.
-pub fn write_atomically<T>(_path: &Path, _write: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
-    unimplemented!()
+pub fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
+    let target = resolve(path);
+    let name =
+        target.file_name().ok_or_else(|| Error::Usage(format!("{} is not the name of a file", path.display())))?;
+    let directory = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut prefix = OsString::from(".");
+    prefix.push(name.to_string_lossy().chars().take(60).collect::<String>());
+    prefix.push(".lma-tmp-");
+    let mut temporary = tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempfile_in(directory)
+        .map_err(Error::io("creating a file in", directory))?;
+    let result = write(temporary.as_file_mut())?;
+    let mode = fs::metadata(&target).map_or(0o666 & !super::meta::umask(), |old| old.permissions().mode() & 0o777);
+    temporary
+        .as_file()
+        .set_permissions(Permissions::from_mode(mode))
+        .map_err(Error::io("setting the mode of", path))?;
+    temporary.as_file().sync_all().map_err(Error::io("syncing", path))?;
+    temporary.persist(&target).map_err(|error| Error::Io {
+        action: "renaming to",
+        path: path.into(),
+        source: error.error,
+    })?;
+    // The rename is done; a file system that cannot sync a directory does not undo it.
+    if let Ok(directory) = File::open(directory) {
+        let _ = directory.sync_all();
+    }
+    Ok(result)
+}
+
+fn resolve(path: &Path) -> PathBuf {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => fs::canonicalize(path).unwrap_or_else(|_| path.into()),
+        _ => path.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "old").unwrap();
+        let failed: Result<()> = write_atomically(&path, |file| {
+            file.write_all(b"new").unwrap();
+            Err(Error::Interrupted)
+        });
+        assert!(matches!(failed, Err(Error::Interrupted)));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        write_atomically(&path, |file| file.write_all(b"new").map_err(Error::io("writing", "a"))).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

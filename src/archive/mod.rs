@@ -7,16 +7,31 @@
 
 mod atomic;
 mod cat;
+mod chunks;
 mod create;
 mod extract;
+mod filter;
+mod group;
+mod meta;
+mod notes;
 mod options;
+mod pack;
+mod parts;
+mod pool;
+mod read;
+mod restore;
+mod safe_path;
+mod sink;
+mod stream;
 mod tar;
 mod tree;
+mod walk;
 
 pub use atomic::write_atomically;
 pub use cat::cat;
 pub use create::{create, create_file};
-pub use extract::{extract, extract_stream};
+pub use extract::extract;
 pub use options::{CreateOptions, DEFAULT_CHUNK_SIZE, ExtractOptions, Input, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Outcome};
+pub use stream::extract_stream;
 pub use tar::{create_from_tar, extract_to_tar};
 pub use tree::Tree;

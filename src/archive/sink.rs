@@ -1,0 +1,126 @@
+//! Raw chunks in, archive out: encodes on many threads, writes in order.
+
+use std::collections::VecDeque;
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+
+use super::CreateOptions;
+use super::pool::Pool;
+use crate::codec::{Choice, CodecError, Encoded, encode};
+use crate::container::Writer;
+use crate::format::{CodecId, Entry};
+use crate::hash::{CHUNK_DIGEST_LEN, ChunkDigest, Digest};
+use crate::predict::LoadedModel;
+use crate::progress::{Interrupt, Progress};
+use crate::{Error, Result};
+
+/// What is written next, once its turn has come.
+enum Next {
+    /// The chunk of the oldest job in the pool.
+    Chunk { raw_len: u32, digest: ChunkDigest },
+    /// Entries whose chunks all stand before them.
+    Entries(Vec<Entry>),
+}
+
+/// The end of the pipeline. What it writes depends on the calls alone, not on the number of workers.
+pub(super) struct Sink<'a, W: Write> {
+    writer: Writer<BufWriter<W>>,
+    pool: Pool<Result<Encoded, CodecError>>,
+    queue: VecDeque<Next>,
+    window: usize,
+    choice: Choice,
+    model: Option<Arc<LoadedModel>>,
+    /// Number of the model record, once it is written.
+    model_number: Option<u32>,
+    chunks: u64,
+    progress: &'a dyn Progress,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a, W: Write> Sink<'a, W> {
+    pub(super) fn new(
+        out: W,
+        options: &CreateOptions,
+        progress: &'a dyn Progress,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self> {
+        let workers = options.workers.max(1);
+        // Chunks take unequal time: a few more than there are workers keep all of them busy.
+        let ahead = if options.chunk_size <= 1 << 20 { 4 } else { 2 };
+        Ok(Self {
+            writer: Writer::new(BufWriter::with_capacity(256 << 10, out))?,
+            pool: Pool::new(workers),
+            queue: VecDeque::new(),
+            window: workers.saturating_mul(ahead),
+            choice: options.choice,
+            model: options.model.clone(),
+            model_number: None,
+            chunks: 0,
+            progress,
+            interrupt,
+        })
+    }
+
+    /// Queues a chunk and answers the number that it will have. Blocks while too many are in flight.
+    pub(super) fn chunk(&mut self, raw: Vec<u8>, digest: Digest) -> Result<u64> {
+        while self.pool.in_flight() >= self.window {
+            self.write_next()?;
+        }
+        let raw_len = u32::try_from(raw.len()).map_err(|_| Error::Refused("a chunk of 4 GiB or more".into()))?;
+        let mut short = [0; CHUNK_DIGEST_LEN];
+        short.copy_from_slice(&digest.0[..CHUNK_DIGEST_LEN]);
+        let (choice, model) = (self.choice, self.model.clone());
+        self.pool.submit(move || encode(&raw, choice, model.as_deref()))?;
+        self.queue.push_back(Next::Chunk { raw_len, digest: ChunkDigest(short) });
+        self.chunks += 1;
+        Ok(self.chunks - 1)
+    }
+
+    /// Queues entries behind the chunks queued so far.
+    pub(super) fn entries(&mut self, entries: Vec<Entry>) -> Result<()> {
+        self.queue.push_back(Next::Entries(entries));
+        // Entries without chunks must not pile up behind each other.
+        while !self.queue.is_empty() && (self.pool.in_flight() == 0 || self.queue.len() > self.window.saturating_mul(2))
+        {
+            self.write_next()?;
+        }
+        Ok(())
+    }
+
+    fn write_next(&mut self) -> Result<()> {
+        if self.interrupt.raised() {
+            return Err(Error::Interrupted);
+        }
+        match self.queue.pop_front() {
+            None => {}
+            Some(Next::Entries(entries)) => self.writer.entries(&entries)?,
+            Some(Next::Chunk { raw_len, digest }) => {
+                let encoded = self.pool.next(self.interrupt)??;
+                let model = if encoded.codec == CodecId::Lm { Some(self.model_record()?) } else { None };
+                let number = self.writer.chunk(&encoded, model, raw_len, digest)?;
+                debug_assert!(number < self.chunks, "the writer numbers chunks in the order of writing, as this does");
+                self.progress.advance(raw_len.into(), encoded.stored.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn model_record(&mut self) -> Result<u32> {
+        if let Some(number) = self.model_number {
+            return Ok(number);
+        }
+        let model = self.model.as_ref().expect("the lm codec encodes with a model only");
+        let number = self.writer.model(&model.record)?;
+        self.model_number = Some(number);
+        Ok(number)
+    }
+
+    /// Writes what is queued, the index and the footer. Answers the archive's length.
+    pub(super) fn finish(mut self) -> Result<u64> {
+        while !self.queue.is_empty() {
+            self.write_next()?;
+        }
+        let (_, summary) = self.writer.finish()?;
+        Ok(summary.archive_len)
+    }
+}
