@@ -1,10 +1,13 @@
 //! Files that appear whole or not at all.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use super::meta::FileId;
 use crate::{Error, Result};
 
 /// Runs `write` on a temporary file next to `path`, syncs it, renames it to `path` and syncs the directory.
@@ -28,6 +31,7 @@ pub fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<
         .prefix(&prefix)
         .tempfile_in(directory)
         .map_err(Error::io("creating a file in", directory))?;
+    let _writing = Writing::new([fs::metadata(&target), temporary.as_file().metadata()]);
     let result = write(temporary.as_file_mut())?;
     let mode = fs::metadata(&target).map_or(0o666 & !super::meta::umask(), |old| old.permissions().mode() & 0o777);
     temporary
@@ -45,6 +49,36 @@ pub fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<
         let _ = directory.sync_all();
     }
     Ok(result)
+}
+
+/// Files that are being written or about to be replaced.
+static WRITING: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
+
+/// Keeps files in [`WRITING`] while it lives.
+struct Writing(Vec<FileId>);
+
+impl Writing {
+    fn new(files: [io::Result<Metadata>; 2]) -> Self {
+        let files: Vec<_> = files.into_iter().flatten().map(|meta| FileId::of(&meta)).collect();
+        WRITING.lock().unwrap_or_else(PoisonError::into_inner).extend(&files);
+        Self(files)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let mut writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in &self.0 {
+            if let Some(at) = writing.iter().position(|other| other == file) {
+                writing.swap_remove(at);
+            }
+        }
+    }
+}
+
+/// The files that [`write_atomically`] has in hand now: no archive is to contain them.
+pub(super) fn being_written() -> Vec<FileId> {
+    WRITING.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 fn resolve(path: &Path) -> PathBuf {

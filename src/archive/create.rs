@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::meta::FileId;
@@ -64,14 +63,7 @@ pub fn create_file(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Outcome> {
-    let mut options = options.clone();
-    // An archive of this name that is to be replaced is no content of the new one.
-    options.skip.extend(std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())));
-    write_atomically(path, |file| {
-        let own = file.metadata().map_err(Error::io("reading", path))?;
-        options.skip.push((own.dev(), own.ino()));
-        create(file, inputs, &options, progress, interrupt)
-    })
+    write_atomically(path, |file| create(file, inputs, options, progress, interrupt))
 }
 
 /// # Errors

@@ -375,7 +375,6 @@ impl<'a> Extractor<'a> {
             let done = self.symlink(&dest, &entry);
             self.note(&entry.path, done)?;
         }
-        self.outcome.entries += self.directories.len() as u64;
         self.finish_directories();
         if let Some(error) = self.worst {
             return Err(error);
@@ -414,7 +413,7 @@ fn write_all(
         }
         let done = match chunk {
             Ok(chunk) => parts.write(write, chunk),
-            Err(error) => Err(error.clone().into()),
+            Err(error) => Err(repeat(error)),
         };
         match done {
             Ok(None) => {}
@@ -429,4 +428,12 @@ fn write_all(
         }
     }
     Ok(())
+}
+
+/// The chunk's failure once more, for one of several files that need it.
+fn repeat(error: &ContainerError) -> Error {
+    match error.exit_code() {
+        ExitCode::Corrupt => FormatError::corrupt("archive", error.to_string()).into(),
+        _ => Error::Refused(error.to_string()),
+    }
 }

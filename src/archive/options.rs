@@ -55,8 +55,6 @@ pub struct CreateOptions {
     pub exclude_vcs: bool,
     /// Stay on the file system of each input.
     pub one_file_system: bool,
-    /// Files never to archive, as (device, inode): the output, where it is a file that is being written.
-    pub skip: Vec<(u64, u64)>,
 }
 
 impl Default for CreateOptions {
@@ -69,7 +67,6 @@ impl Default for CreateOptions {
             excludes: Vec::new(),
             exclude_vcs: false,
             one_file_system: false,
-            skip: Vec::new(),
         }
     }
 }

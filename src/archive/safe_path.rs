@@ -105,7 +105,7 @@ impl Root {
     /// The parent of `path`, made if it is missing, and the last component.
     pub(super) fn place<'p>(&self, path: &'p [u8]) -> io::Result<Place<'p>> {
         let (above, name) = split(path);
-        if name.is_empty() || name == b"." || name == b".." || name.contains(&0) {
+        if path.starts_with(b"/") || name.is_empty() || name == b"." || name == b".." || name.contains(&0) {
             return Err(Errno::INVAL.into());
         }
         let mut last = self.last.borrow_mut();

@@ -37,8 +37,15 @@ pub(super) fn walk(
     interrupt: &Interrupt,
 ) -> Result<Vec<Item>> {
     let excludes = Excludes::new(&options.excludes, options.exclude_vcs)?;
-    let mut walker =
-        Walker { options, excludes, notes, owners: Owners::default(), seen: HashSet::new(), items: Vec::new() };
+    let mut walker = Walker {
+        options,
+        excludes,
+        notes,
+        owners: Owners::default(),
+        outputs: outputs(),
+        seen: HashSet::new(),
+        items: Vec::new(),
+    };
     for input in inputs {
         walker.input(input, interrupt)?;
     }
@@ -52,6 +59,8 @@ struct Walker<'a> {
     excludes: Excludes,
     notes: &'a Notes<'a>,
     owners: Owners,
+    /// Files that this process is writing: they never archive themselves.
+    outputs: Vec<FileId>,
     seen: HashSet<Vec<u8>>,
     items: Vec<Item>,
 }
@@ -126,7 +135,7 @@ impl Walker<'_> {
             }
         };
         let id = FileId::of(&meta);
-        if self.options.skip.contains(&(id.dev, id.ino)) {
+        if self.outputs.contains(&id) {
             tracing::info!("{}: is the archive itself; left out", show(&stored));
             return None;
         }
@@ -149,6 +158,17 @@ impl Item {
     pub(super) fn may_be_linked(&self) -> bool {
         self.links > 1 && !matches!(self.entry.kind, Kind::Directory | Kind::Symlink(_))
     }
+}
+
+fn outputs() -> Vec<FileId> {
+    let mut outputs = super::atomic::being_written();
+    // Of a redirected standard output nothing but the file itself is known.
+    if let Ok(stat) = rustix::fs::fstat(rustix::stdio::stdout()) {
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+            outputs.push(super::safe_path::id_of(&stat));
+        }
+    }
+    outputs
 }
 
 /// The path to store for a path that was given, and the prefix that it lost: as in tar, everything up to
