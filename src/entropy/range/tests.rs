@@ -3,7 +3,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// A symbol, or bits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Item {
     Symbol(usize),
     Bits(u32, u32),
