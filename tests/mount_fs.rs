@@ -3,12 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lma::container::{ChunkReader, ContainerError};
-use lma::format::{Entry, Extent, FileContent, Kind, Mtime, Xattr};
-use lma::hash::Digest;
+use lma::codec::Encoded;
+use lma::container::{ChunkReader, ContainerError, FaultySource, MemorySource, Reader, Source, Writer};
+use lma::format::{CodecId, Entry, Extent, FileContent, Kind, Mtime, Xattr};
+use lma::hash::{ChunkDigest, Digest};
+use lma::limits::Limits;
 use lma::mount::{Attr, ChunkCache, Errno, Fs, ImpliedDir, MAX_READ, NodeKind, ROOT, Seek, Tree, Workers};
+use lma::predict::NoModels;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -418,4 +422,99 @@ fn a_hundred_thousand_entries_build_quickly() {
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     println!("built in {took:?}");
+}
+
+/// An archive read through a source that fails.
+struct FromArchive(Reader);
+
+impl ChunkReader for FromArchive {
+    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+        self.0.decode(number, &NoModels)
+    }
+}
+
+fn archive() -> (Vec<u8>, Vec<(&'static str, Vec<u8>)>) {
+    let files: Vec<(&str, Vec<u8>)> =
+        vec![("a", b"first".repeat(40)), ("b", b"second".repeat(300)), ("c", b"third".to_vec())];
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    let mut entries = Vec::new();
+    for (path, content) in &files {
+        let mut extents = Vec::new();
+        for raw in content.chunks(500) {
+            let encoded = Encoded { codec: CodecId::Store, stored: raw.to_vec() };
+            let chunk = writer.chunk(&encoded, None, raw.len() as u32, ChunkDigest::of(raw)).unwrap();
+            extents.push(data(chunk, 0, raw.len() as u32));
+        }
+        let mut entry = file(path.as_bytes(), extents);
+        if let Kind::File(file) = &mut entry.kind {
+            file.digest = Digest::of(content);
+        }
+        entries.push(entry);
+    }
+    writer.entries(&entries).unwrap();
+    (writer.finish().unwrap().0, files)
+}
+
+#[test]
+fn a_failing_disk_is_an_error_or_the_right_bytes_and_passes_when_it_passes() {
+    let (bytes, files) = archive();
+    for persistent in [false, true] {
+        let mut n = 0;
+        // Ends with the first number of a read that never happens.
+        for failures in std::iter::repeat_with(|| {
+            n += 1;
+            let source = FaultySource::new(MemorySource(bytes.clone()), n - 1, persistent);
+            let Ok(reader) = Reader::open(Arc::new(source), Limits::default()) else { return 1 };
+            let Ok(entries) = reader.entries() else { return 1 };
+            let (tree, problems) = Tree::build(entries, ImpliedDir::default());
+            assert_eq!(problems, Vec::<String>::new());
+            let cache = ChunkCache::new(Arc::new(FromArchive(reader)), 600);
+            let fs = Fs::new(tree, cache, Workers::start(1).unwrap());
+            let mut failures = 0;
+            for (path, content) in files.iter().chain(&files) {
+                let ino = resolve(&fs, path.as_bytes()).unwrap().ino;
+                match fs.read_blocking(ino, 0, MAX_READ) {
+                    Ok(bytes) => assert!(bytes == *content, "a wrong byte in {path}"),
+                    Err(errno) => {
+                        assert_eq!(errno, Errno::EIO);
+                        failures += 1;
+                    }
+                }
+            }
+            assert!(persistent || failures <= 1, "one failed read fails one read");
+            failures
+        }) {
+            if failures == 0 {
+                break;
+            }
+        }
+        assert!(n > 8, "the source was read {n} times");
+    }
+}
+
+#[test]
+fn an_archive_cut_short_under_the_mount_is_eio() {
+    struct Shrinking(Vec<u8>, AtomicU64);
+    impl Source for Shrinking {
+        fn len(&self) -> std::io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+        fn read_exact_at(&self, buf: &mut [u8], position: u64) -> std::io::Result<()> {
+            match position + buf.len() as u64 <= self.1.load(Ordering::SeqCst) {
+                true => MemorySource(self.0.clone()).read_exact_at(buf, position),
+                false => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+    let (bytes, files) = archive();
+    let source = Arc::new(Shrinking(bytes, AtomicU64::new(u64::MAX)));
+    let reader = Reader::open(source.clone(), Limits::default()).unwrap();
+    let (tree, _) = Tree::build(reader.entries().unwrap(), ImpliedDir::default());
+    let fs = Fs::new(tree, ChunkCache::new(Arc::new(FromArchive(reader)), 0), Workers::start(1).unwrap());
+    let first = resolve(&fs, b"a").unwrap().ino;
+    assert_eq!(fs.read_blocking(first, 0, MAX_READ), Ok(files[0].1.clone()));
+    source.1.store(0, Ordering::SeqCst);
+    let second = resolve(&fs, b"b").unwrap().ino;
+    assert_eq!(fs.read_blocking(second, 0, 10), Err(Errno::EIO));
+    assert_eq!(fs.read_blocking(first, 0, MAX_READ), Ok(files[0].1.clone()), "what is in memory stays readable");
 }

@@ -1,4 +1,5 @@
 //! The mount under a real kernel. Needs /dev/fuse, and fails without it.
+#![cfg(feature = "mount")]
 #![allow(clippy::unwrap_used)]
 
 mod mount_support;
@@ -12,14 +13,17 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lma::format::{Kind, Mtime};
-use lma::hash::Digest;
+use lma::codec::Encoded;
+use lma::container::Writer;
+use lma::format::{CodecId, ContextPolicy, Kind, ModelRecord, Mtime, NumericsProfile};
+use lma::hash::{ChunkDigest, Digest};
 use lma::mount::{MountOptions, serve};
-use lma::predict::NoModels;
+use lma::predict::{LoadedModel, Models, NoModels, PredictError};
+use lma::progress::Silent;
 use mount_support::{CHUNK, Chunks, Mount, Packed, entry, is_mounted, noise, source_tree};
 
 /// All paths below `root`, relative.
@@ -97,7 +101,7 @@ fn an_archive_looks_like_its_original() {
     let data = rustix::fs::seek(&sparse, rustix::fs::SeekFrom::Data(0)).unwrap();
     assert!((4 << 20) - (CHUNK as u64) < data && data <= 4 << 20, "{data}");
     let hole = rustix::fs::seek(&sparse, rustix::fs::SeekFrom::Hole(data)).unwrap();
-    assert!(hole >= (4 << 20) + 100_000 && hole < 5 << 20, "{hole}");
+    assert!(((4 << 20) + 100_000..5 << 20).contains(&hole), "{hole}");
     drop(sparse);
 
     let totals = rustix::fs::statvfs(mount.path()).unwrap();
@@ -184,6 +188,84 @@ fn metadata_is_answered_while_every_reader_waits() {
         assert!(reader.join().unwrap() == [noise(CHUNK, 2 * i), noise(CHUNK, 2 * i + 1)].concat());
     }
     assert_eq!(chunks.decodes.load(Ordering::SeqCst), 64);
+    mount.end().unwrap();
+}
+
+/// Has no model, and counts how often it was asked for one.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl Models for Asked {
+    fn open(&self, record: &ModelRecord) -> Result<Arc<LoadedModel>, PredictError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        NoModels.open(record)
+    }
+}
+
+#[test]
+fn only_a_read_of_a_model_s_chunk_opens_the_model() {
+    let zero = Digest([0; 32]);
+    let model = ModelRecord {
+        number: 0,
+        sha256: zero,
+        size: 1,
+        name: "absent".into(),
+        architecture: "none".into(),
+        vocab_size: 300,
+        tokens: zero,
+        context: ContextPolicy { window: 256, overlap: 16 },
+        numerics: NumericsProfile("test-1".into()),
+        canary: zero,
+    };
+    let raw = noise(CHUNK, 1);
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    let number = writer.model(&model).unwrap();
+    let stored = Encoded { codec: CodecId::Store, stored: raw.clone() };
+    writer.chunk(&stored, None, CHUNK as u32, ChunkDigest::of(&raw)).unwrap();
+    let coded = Encoded { codec: CodecId::Lm, stored: vec![0; 100] };
+    writer.chunk(&coded, Some(number), CHUNK as u32, ChunkDigest::of(&raw)).unwrap();
+    writer.entries(&[Packed::file_of_chunks("plain", 0..1), Packed::file_of_chunks("coded", 1..2)]).unwrap();
+    let bytes = writer.finish().unwrap().0;
+
+    let models = Arc::new(Asked::default());
+    let mount = Mount::archive_with(bytes, models.clone());
+    for path in walk(mount.path()) {
+        assert_eq!(fs::metadata(mount.path().join(&path)).unwrap().len(), CHUNK as u64);
+        File::open(mount.path().join(&path)).unwrap();
+        assert_eq!(xattrs(&mount.path().join(&path)).len(), 0);
+    }
+    rustix::fs::statvfs(mount.path()).unwrap();
+    assert!(fs::read(mount.path().join("plain")).unwrap() == raw);
+    assert_eq!(models.0.load(Ordering::SeqCst), 0);
+    let error = fs::read(mount.path().join("coded")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EIO));
+    assert!(models.0.load(Ordering::SeqCst) > 0);
+    mount.end().unwrap();
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_archive_is_mounted() {
+    let original = tempfile::tempdir().unwrap();
+    source_tree(original.path());
+    let packed = Packed::of(original.path());
+    let bytes = packed.archive();
+    // Cut off the footer and the index: the stream is all there is.
+    let cut = Mount::archive(bytes[..bytes.len() - 20].to_vec());
+    assert_same(original.path(), cut.path());
+    cut.end().unwrap();
+
+    // And the record of a chunk: its files are there, and EIO.
+    let needle = &noise(1_500_000, 10)[700_000..700_032];
+    let at = bytes.windows(32).position(|w| w == needle).expect("noise is stored as it is");
+    let mut bytes = bytes[..bytes.len() - 20].to_vec();
+    bytes[at] ^= 1;
+    let mount = Mount::archive(bytes);
+    assert_eq!(walk(mount.path()), walk(original.path()));
+    let result = fs::read(mount.path().join("sizes/1500000"));
+    assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EIO));
+    for path in ["sizes/300000", "many/file049", "sparse"] {
+        assert!(fs::read(mount.path().join(path)).unwrap() == fs::read(original.path().join(path)).unwrap());
+    }
     mount.end().unwrap();
 }
 
@@ -350,7 +432,7 @@ fn a_directory_that_will_not_do_is_refused() {
     let reader = Arc::new(lma::container::Reader::open(Arc::new(source), lma::limits::Limits::default()).unwrap());
     let refuse = |path: PathBuf| {
         let options = MountOptions { mountpoint: path, ..MountOptions::default() };
-        serve(Arc::clone(&reader), Arc::new(NoModels), &options).unwrap_err().to_string()
+        serve(Arc::clone(&reader), Arc::new(NoModels), &options, &Silent).unwrap_err().to_string()
     };
     assert!(refuse(dir.path().join("file")).contains("not a directory"));
     assert!(refuse(dir.path().to_path_buf()).contains("not empty"));

@@ -46,7 +46,7 @@ pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
         workers: plan.machine.workers(!reader.models().is_empty()),
         allow_other: plan.allow_other,
     };
-    serve(reader, models, &options)
+    serve(reader, models, &options, &context.reporter)
 }
 
 /// Unmounts.

@@ -11,6 +11,7 @@ use super::inode::Tree;
 use super::worker::Workers;
 use crate::container::{ChunkReader, ContainerError, Reader};
 use crate::predict::Models;
+use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// How to mount.
@@ -57,26 +58,31 @@ impl ChunkReader for Decoder {
 /// arrives. In the child of [`daemonize`](super::daemonize), tells the parent when the mount is
 /// live. Models are opened by the first chunk that needs one, not before.
 ///
-/// Entries that cannot be read are left out with a warning; the rest is served.
+/// Entries that cannot be read are left out with a warning to `progress`; the rest is served.
 ///
 /// # Errors
 /// [`Error::Refused`] where FUSE is missing or the directory will not do; [`Error::Container`]
 /// where no entry can be read; [`Error::Io`] where mounting fails.
-pub fn serve(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions) -> Result<()> {
+pub fn serve(
+    reader: Arc<Reader>,
+    models: Arc<dyn Models>,
+    options: &MountOptions,
+    progress: &dyn Progress,
+) -> Result<()> {
     // Before the entries are read, since its answer is the more likely one.
     check(options)?;
-    let fs = open(reader, models, options)?;
-    serve_with(fs, options, || {
+    let fs = open(reader, models, options, progress)?;
+    serve_with(fs, options, progress, || {
         if super::background::is_child()
             && let Err(error) = super::background::detach()
         {
-            tracing::warn!("detaching from the terminal: {error}");
+            progress.warn(&format!("detaching from the terminal: {error}"));
         }
     })
 }
 
 /// The file system of an archive, not yet mounted.
-fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions) -> Result<Fs> {
+fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions, progress: &dyn Progress) -> Result<Fs> {
     let entries = match reader.entries() {
         Ok(entries) => entries,
         Err(error) if !error.is_damage() => return Err(error.into()),
@@ -85,8 +91,8 @@ fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions) ->
             if entries.is_empty() {
                 return Err(error.into());
             }
-            problems.iter().for_each(|problem| tracing::warn!("{problem}"));
-            tracing::warn!("{error}; mounting the {} entries that can be read", entries.len());
+            problems.iter().for_each(|problem| progress.warn(&problem.to_string()));
+            progress.warn(&format!("{error}; mounting the {} entries that can be read", entries.len()));
             entries
         }
     };
@@ -96,7 +102,7 @@ fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions) ->
         ..ImpliedDir::default()
     };
     let (tree, problems) = Tree::build(entries, implied);
-    problems.iter().for_each(|problem| tracing::warn!("left out: {problem}"));
+    problems.iter().for_each(|problem| progress.warn(&format!("left out of the mount: {problem}")));
     let cache = ChunkCache::new(Arc::new(Decoder { reader, models }), options.cache_bytes);
     let workers = Workers::start(options.workers).map_err(Error::io("starting threads for", &options.mountpoint))?;
     Ok(Fs::new(tree, cache, workers))
@@ -112,8 +118,9 @@ fn check(options: &MountOptions) -> Result<()> {
                 .into(),
         ));
     }
-    let not_connected = |error: &std::io::Error| error.raw_os_error() == Some(libc::ENOTCONN);
-    if std::fs::metadata(dir).as_ref().is_err_and(not_connected) {
+    // The second while the kernel is still giving up on the process.
+    let gone = |error: &std::io::Error| matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED));
+    if std::fs::metadata(dir).as_ref().is_err_and(gone) {
         unmount_with(dir, &["-u", "-z"], &["-l"]).map_err(|why| {
             Error::Refused(format!(
                 "{} is still mounted by a process that is gone, and cannot be unmounted ({why}): \
@@ -137,12 +144,12 @@ fn check(options: &MountOptions) -> Result<()> {
 /// # Errors
 /// [`Error::Refused`], [`Error::Io`].
 #[cfg(feature = "mount")]
-pub fn serve_with(fs: Fs, options: &MountOptions, ready: impl FnOnce()) -> Result<()> {
+pub fn serve_with(fs: Fs, options: &MountOptions, progress: &dyn Progress, ready: impl FnOnce()) -> Result<()> {
     check(options)?;
     let mountpoint = options.mountpoint.canonicalize().map_err(Error::io("mounting on", &options.mountpoint))?;
     let options = MountOptions { mountpoint, ..options.clone() };
     let mounted = super::fuse::mount(fs, &options).map_err(|error| explain(error, &options))?;
-    live::serve(mounted, &options.mountpoint, ready)
+    live::serve(mounted, &options.mountpoint, progress, ready)
 }
 
 /// This build of the program cannot mount.
@@ -150,7 +157,7 @@ pub fn serve_with(fs: Fs, options: &MountOptions, ready: impl FnOnce()) -> Resul
 /// # Errors
 /// [`Error::Refused`], always.
 #[cfg(not(feature = "mount"))]
-pub fn serve_with(_fs: Fs, _options: &MountOptions, _ready: impl FnOnce()) -> Result<()> {
+pub fn serve_with(_: Fs, _: &MountOptions, _: &dyn Progress, _ready: impl FnOnce()) -> Result<()> {
     Err(Error::Refused("this program was built without the feature `mount`".into()))
 }
 
@@ -205,6 +212,7 @@ mod live {
     use signal_hook::iterator::Signals;
 
     use crate::mount::fuse::Mounted;
+    use crate::progress::Progress;
     use crate::{Error, Result};
 
     /// How long files that are open may delay the end that a signal has asked for. Then the process
@@ -216,7 +224,12 @@ mod live {
         Signal,
     }
 
-    pub(super) fn serve(mut mounted: Mounted, mountpoint: &Path, ready: impl FnOnce()) -> Result<()> {
+    pub(super) fn serve(
+        mut mounted: Mounted,
+        mountpoint: &Path,
+        progress: &dyn Progress,
+        ready: impl FnOnce(),
+    ) -> Result<()> {
         let io = |action| Error::io(action, mountpoint);
         let mut unmounter = mounted.unmounter();
         let (send, events) = mpsc::channel();
@@ -235,9 +248,9 @@ mod live {
 
         let ended = wait(&events, || {
             if let Err(error) = unmounter.unmount() {
-                tracing::warn!("unmounting {}: {error}; detaching it", mountpoint.display());
+                tracing::info!("unmounting {}: {error}; detaching it", mountpoint.display());
                 if let Err(why) = super::unmount_with(mountpoint, &["-u", "-z"], &["-l"]) {
-                    tracing::warn!("detaching {}: {why}", mountpoint.display());
+                    progress.warn(&format!("detaching {}: {why}", mountpoint.display()));
                 }
             }
         });
@@ -249,7 +262,7 @@ mod live {
                 result.map_err(io("serving"))
             }
             None => {
-                tracing::warn!("files in {} are still open; they end with this process", mountpoint.display());
+                progress.warn(&format!("files in {} are still open; they end with this process", mountpoint.display()));
                 Ok(())
             }
         }

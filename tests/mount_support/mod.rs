@@ -17,7 +17,8 @@ use lma::format::{CodecId, Entry, Extent, FileContent, Kind, Mtime, Xattr};
 use lma::hash::{ChunkDigest, Digest, FileHasher};
 use lma::limits::Limits;
 use lma::mount::{ChunkCache, Fs, ImpliedDir, MountOptions, Tree, Workers, serve, serve_with, unmount};
-use lma::predict::NoModels;
+use lma::predict::{Models, NoModels};
+use lma::progress::Silent;
 
 pub const CHUNK: usize = 64 << 10;
 
@@ -250,18 +251,22 @@ impl Mount {
         let (tree, problems) = Tree::build(entries, ImpliedDir::default());
         assert_eq!(problems, Vec::<String>::new());
         let fs = Fs::new(tree, ChunkCache::new(chunks, 256 << 20), Workers::start(workers).unwrap());
-        Self::start(false, move |options, ready| serve_with(fs, &options, ready))
+        Self::start(false, move |options, ready| serve_with(fs, &options, &Silent, ready))
     }
 
     /// For every user, which needs root.
     pub fn fs_for_all(entries: Vec<Entry>, chunks: Arc<dyn ChunkReader>) -> Self {
         let (tree, _) = Tree::build(entries, ImpliedDir::default());
         let fs = Fs::new(tree, ChunkCache::new(chunks, 256 << 20), Workers::start(2).unwrap());
-        Self::start(true, move |options, ready| serve_with(fs, &options, ready))
+        Self::start(true, move |options, ready| serve_with(fs, &options, &Silent, ready))
     }
 
     /// Mounts through [`serve`]; it has no signal of its own, so the mount table is asked.
     pub fn archive(bytes: Vec<u8>) -> Self {
+        Self::archive_with(bytes, Arc::new(NoModels))
+    }
+
+    pub fn archive_with(bytes: Vec<u8>, models: Arc<dyn Models>) -> Self {
         let reader = Arc::new(Reader::open_or_scan(Arc::new(MemorySource(bytes)), Limits::default()).unwrap());
         Self::start(false, move |options, ready| {
             let dir = options.mountpoint.clone();
@@ -271,7 +276,7 @@ impl Mount {
                 }
                 ready();
             });
-            serve(reader, Arc::new(NoModels), &options)
+            serve(reader, models, &options, &Silent)
         })
     }
 
