@@ -18,7 +18,8 @@ pub const SCALE_BITS: u32 = 28;
 /// lose 2^-16 of the probability at most.
 pub const ESCAPE_WEIGHT: u32 = 1 << 12;
 
-const SCALE: f32 = (1u32 << SCALE_BITS) as f32;
+/// 1.5 * 2^23: the last bit of a number near it counts 1.
+const ROUND: f32 = 12_582_912.0;
 
 /// log2(e), rounded to binary32: 0x1.715476p+0.
 const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
@@ -148,6 +149,8 @@ fn weight(logit: f32, max: f32) -> u32 {
     let x = logit - max;
     // False for NaN as well: such a logit counts as minus infinity.
     let x = if x > LOWEST { x } else { LOWEST };
+    // Of interest only to tokens that are not codable: all others have x <= 0.
+    let x = if x < 0.0 { x } else { 0.0 };
     let t = x * LOG2_E;
     let n = t.floor();
     let f = t - n;
@@ -156,9 +159,11 @@ fn weight(logit: f32, max: f32) -> u32 {
         p *= f;
         p += POLY[i];
     }
-    // -58 <= n <= 0, and 2^28 <= m <= 2^29: an i32 holds both, and a shift by 31 gives 0.
-    let m = (p * SCALE) as i32 as u32;
-    let shift = (n as i32).unsigned_abs().min(31);
+    // 1 <= p <= 2: the bits of p less those of 0.5 are p * 2^23, and m is p * 2^28. Adding 1.5 * 2^23
+    // to n, -58 <= n <= 0, puts it into the lowest bits. Unlike casts, both run in vectors.
+    let m = (p.to_bits() - 0.5f32.to_bits()) << (SCALE_BITS - 23);
+    let shift = ROUND.to_bits() - (n + ROUND).to_bits();
+    let shift = if shift < 31 { shift } else { 31 };
     (m >> shift) + 1
 }
 
