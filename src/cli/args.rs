@@ -27,7 +27,7 @@ pub(super) enum Command {
     #[command(visible_alias = "x")]
     Extract(Extract),
     /// List the members of an archive
-    #[command(visible_aliases = ["ls", "l"])]
+    #[command(visible_alias = "ls")]
     List(List),
     /// Write the content of members to standard output
     Cat(Cat),
@@ -74,7 +74,7 @@ pub(super) struct Machine {
     /// Threads to compute with [default: one per core]
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<usize>,
-    /// Chunks that the model encodes or decodes together; more is faster and takes more memory
+    /// Chunks that the model encodes or decodes together; more is faster and takes more memory [default: 32]
     #[arg(long, value_name = "N")]
     pub(super) streams: Option<usize>,
 }

@@ -1,0 +1,76 @@
+//! Archives that need a model: the embedded one, on inputs of a few hundred bytes.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{check, expect, feed, run};
+
+const TEXT: &str = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the \
+    age of foolishness, it was the epoch of belief, it was the epoch of incredulity.\n";
+
+fn planted() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("t")).unwrap();
+    fs::write(dir.path().join("t/text"), TEXT).unwrap();
+    fs::write(
+        dir.path().join("t/data.json"),
+        "{\"name\": \"value\", \"list\": [1, 2, 3], \"nested\": {\"a\": null}}\n",
+    )
+    .unwrap();
+    dir
+}
+
+fn info(dir: &Path, archive: &str) -> serde_json::Value {
+    serde_json::from_str(&expect(dir, 0, &format!("info --json {archive}"))).unwrap()
+}
+
+#[test]
+fn the_default_model_makes_archives_that_come_back() {
+    let dir = planted();
+    expect(dir.path(), 0, "create a.lma t");
+    let info = info(dir.path(), "a.lma");
+    assert_eq!(info["models"][0]["builtin"], true);
+    assert_eq!(info["model_adjusted_len"], info["archive_len"]);
+    assert!(info["codecs"].as_array().unwrap().iter().any(|codec| codec["codec"] == "lm"), "{info}");
+    assert!(expect(dir.path(), 0, "test a.lma").starts_with("good: "));
+    assert_eq!(expect(dir.path(), 0, "cat a.lma t/text"), TEXT);
+    expect(dir.path(), 0, "extract a.lma -C out");
+    assert_eq!(fs::read_to_string(dir.path().join("out/t/text")).unwrap(), TEXT);
+}
+
+#[test]
+fn the_model_beats_zstd_on_text() {
+    let dir = planted();
+    expect(dir.path(), 0, "create lm.lma t/text --codec lm");
+    expect(dir.path(), 0, "create zstd.lma t/text --codec zstd");
+    let stored = |archive: &str| info(dir.path(), archive)["codecs"][0]["stored"].as_u64().unwrap();
+    assert!(stored("lm.lma") * 2 < stored("zstd.lma"), "{} {}", stored("lm.lma"), stored("zstd.lma"));
+}
+
+#[test]
+fn threads_and_streams_do_not_change_a_byte() {
+    let dir = planted();
+    let create = |options: &str| {
+        let line = format!("create - t --chunk-size 1K {options}");
+        let output = run(dir.path(), &line);
+        check(&output, 0, &line);
+        output.stdout
+    };
+    let one = create("--threads 1 --streams 4");
+    assert!(one == create("--threads 2 --streams 32"));
+    feed(dir.path(), 0, "extract - -C out --threads 1 --streams 2", &one);
+    assert_eq!(fs::read_to_string(dir.path().join("out/t/text")).unwrap(), TEXT);
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused_with_4() {
+    let dir = planted();
+    fs::write(dir.path().join("m.gguf"), "no model").unwrap();
+    expect(dir.path(), 4, "create a.lma t --model m.gguf");
+    fs::write(dir.path().join("m.gguf"), "GGUF that ends too early").unwrap();
+    expect(dir.path(), 4, "create a.lma t --model m.gguf");
+    assert!(!dir.path().join("a.lma").exists());
+    // Other codecs never look at a model.
+    expect(dir.path(), 0, "create a.lma t --codec zstd");
+    expect(dir.path(), 0, "test a.lma --model absent.gguf");
+}
