@@ -86,9 +86,8 @@ fn tar_goes_in_and_out() {
     assert_same(&tree, &dir.path().join("again/tree"));
     fs::write(dir.path().join("out.tar"), &out.stdout).unwrap();
     fs::create_dir(dir.path().join("by tar")).unwrap();
-    let tar = Command::new("tar").current_dir(dir.path());
-    let mut tar = tar;
-    let status = tar.args(["--xattrs", "-xpf", "out.tar", "-C", "by tar"]).status().unwrap();
+    let mut tar = Command::new("tar");
+    let status = tar.current_dir(dir.path()).args(["--xattrs", "-xpf", "out.tar", "-C", "by tar"]).status().unwrap();
     assert!(status.success());
     assert_same(&tree, &dir.path().join("by tar/tree"));
 }

@@ -1,0 +1,60 @@
+# Two commands set everything up on a fresh Debian machine: `make demo` and `make test`.
+# Both work offline once the dependencies are there.
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+CARGO ?= cargo
+# One profile for everything, so that llama.cpp is compiled once.
+PROFILE := --release
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: all deps bench-deps build install test demo bench ratio fuzz fmt lint doc clean
+
+all: build
+
+deps:
+	@scripts/deps.sh build test
+
+bench-deps:
+	@scripts/deps.sh build bench
+
+build: deps
+	$(CARGO) build $(PROFILE)
+
+install: deps
+	$(CARGO) install --path . --locked
+
+test: deps
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
+	$(CARGO) test $(PROFILE) --no-fail-fast
+
+demo: build
+	@scripts/demo.sh
+
+bench: bench-deps
+	$(CARGO) bench
+
+ratio: bench-deps
+	$(CARGO) bench --bench ratio
+
+fuzz: deps
+	@set -e; for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
+		echo "== fuzz $$target, $(FUZZ_SECONDS) s"; \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096; \
+	done
+
+fmt:
+	$(CARGO) fmt
+
+lint: deps
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
+
+doc: deps
+	$(CARGO) doc --no-deps
+
+clean:
+	$(CARGO) clean
+	rm -rf demo
