@@ -10,6 +10,7 @@ use super::units::parse_size;
 /// Archives compressed with language models.
 #[derive(Debug, Parser)]
 #[command(name = "lma", version, max_term_width = 100, propagate_version = true, arg_required_else_help = true)]
+#[command(args_override_self = true)]
 #[command(after_help = "Exit codes: 0 done, 1 done with warnings, 2 failed, 3 the archive is damaged, \
     4 the model is missing or its probabilities are not reproduced here, 64 wrong usage, 130 interrupted.\n\
     An ARCHIVE of - is standard input or output.")]

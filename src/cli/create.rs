@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::engine::Engine;
+use super::output::Stdout;
 use super::plan::{Content, Create};
 use super::{input, output, units};
 use crate::Result;
@@ -24,10 +25,12 @@ pub(super) fn run(plan: Create, context: &Context) -> Result<()> {
         one_file_system: plan.one_file_system,
     };
     let (reporter, interrupt) = (&context.reporter, &context.interrupt);
+    // Not the context's: an archive that nobody reads to its end is a failure, unlike a listing.
+    let stdout = Stdout::default();
     let outcome = match plan.content {
         Content::Tar(tar) => {
             let tar = input::stream(&tar)?;
-            output::write_binary(&plan.output, &context.stdout, |out| {
+            output::write_binary(&plan.output, &stdout, |out| {
                 archive::create_from_tar(tar, out, &options, reporter, interrupt)
             })
         }
@@ -35,7 +38,7 @@ pub(super) fn run(plan: Create, context: &Context) -> Result<()> {
             let listed = input::names(&lists, null)?;
             let all = paths.into_iter().chain(listed);
             let inputs: Vec<_> = all.map(|path| archive::Input::within(&base, path)).collect();
-            output::write_binary(&plan.output, &context.stdout, |out| {
+            output::write_binary(&plan.output, &stdout, |out| {
                 archive::create(out, &inputs, &options, reporter, interrupt)
             })
         }
