@@ -11,19 +11,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lma::codec::Encoded;
-use lma::container::Writer;
+use lma::archive::{CreateOptions, Input, create};
+use lma::codec::{Choice, Encoded};
+use lma::container::{MemorySource, Reader, Writer};
 use lma::format::{CodecId, ContextPolicy, Kind, ModelRecord, Mtime, NumericsProfile};
 use lma::hash::{ChunkDigest, Digest};
+use lma::limits::Limits;
 use lma::mount::{MountOptions, serve};
+use lma::predict::toy::{self, ToyModels};
 use lma::predict::{LoadedModel, Models, NoModels, PredictError};
-use lma::progress::Silent;
+use lma::progress::{Interrupt, Silent};
 use mount_support::{CHUNK, Chunks, Mount, Packed, entry, is_mounted, noise, source_tree};
 
 /// All paths below `root`, relative.
@@ -380,7 +383,7 @@ fn acls_are_enforced_and_shown() {
         let may_read = |uid: u32, name: &str| {
             let mut cat = Command::new("cat");
             cat.uid(uid).gid(uid).current_dir(mount.path()).arg(name);
-            cat.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status().unwrap().success()
+            cat.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
         };
         assert!(may_read(12345, "f"), "the list allows this user");
         assert!(!may_read(12346, "f"), "and no other");
@@ -428,8 +431,8 @@ fn a_directory_that_will_not_do_is_refused() {
     mount_support::assert_fuse();
     let dir = tempfile::tempdir().unwrap();
     File::create(dir.path().join("file")).unwrap().write_all(b"x").unwrap();
-    let source = lma::container::MemorySource(Packed::default().archive());
-    let reader = Arc::new(lma::container::Reader::open(Arc::new(source), lma::limits::Limits::default()).unwrap());
+    let source = MemorySource(Packed::default().archive());
+    let reader = Arc::new(Reader::open(Arc::new(source), Limits::default()).unwrap());
     let refuse = |path: PathBuf| {
         let options = MountOptions { mountpoint: path, ..MountOptions::default() };
         serve(Arc::clone(&reader), Arc::new(NoModels), &options, &Silent).unwrap_err().to_string()
@@ -449,5 +452,63 @@ fn an_unmount_while_a_file_is_open_is_refused_and_then_works() {
     let error = lma::mount::unmount(mount.path()).unwrap_err().to_string();
     assert!(error.contains("busy"), "{error}");
     drop(open);
+    mount.end().unwrap();
+}
+
+#[test]
+fn a_tree_through_the_archiver_comes_back() {
+    let original = tempfile::tempdir().unwrap();
+    source_tree(original.path());
+    let options = CreateOptions { workers: 2, ..CreateOptions::default() };
+    let mut bytes = Vec::new();
+    let inputs = [Input::within(original.path(), ".")];
+    create(&mut bytes, &inputs, &options, &Silent, &Interrupt::default()).unwrap();
+    let mount = Mount::archive(bytes);
+    assert_same(original.path(), mount.path());
+    mount.end().unwrap();
+}
+
+#[test]
+fn a_killed_reader_is_gone_while_its_chunk_is_still_decoded() {
+    let chunks = Chunks::new((0..2).map(|i| noise(CHUNK, i)).collect(), Vec::new());
+    let mount = Mount::fs(vec![Packed::file_of_chunks("f", 0..2)], chunks.clone(), 1);
+    chunks.gate(false);
+    let mut reader = Command::new("cat").arg(mount.path().join("f")).stdout(Stdio::null()).spawn().unwrap();
+    while chunks.decodes.load(Ordering::SeqCst) == 0 {
+        thread::sleep(Duration::from_millis(2));
+    }
+    let start = Instant::now();
+    reader.kill().unwrap();
+    assert!(!reader.wait().unwrap().success());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    chunks.gate(true);
+    assert_eq!(fs::read(mount.path().join("f")).unwrap().len(), 2 * CHUNK);
+    mount.end().unwrap();
+}
+
+#[test]
+fn chunks_of_a_model_decode_behind_the_mount_for_many_readers() {
+    let original = tempfile::tempdir().unwrap();
+    for i in 0..8 {
+        fs::write(original.path().join(format!("text{i}")), toy::text(3000 + i as usize, i)).unwrap();
+    }
+    let options = CreateOptions {
+        chunk_size: 1 << 10,
+        choice: Choice::Only(CodecId::Lm),
+        model: Some(Arc::new(toy::model())),
+        ..CreateOptions::default()
+    };
+    let mut bytes = Vec::new();
+    let inputs = [Input::within(original.path(), ".")];
+    create(&mut bytes, &inputs, &options, &Silent, &Interrupt::default()).unwrap();
+    let reader = Reader::open(Arc::new(MemorySource(bytes.clone())), Limits::default()).unwrap();
+    assert!(reader.index().chunks.iter().filter(|c| c.codec == CodecId::Lm).count() > 20);
+
+    let mount = Mount::archive_with(bytes, Arc::new(ToyModels::new()));
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert_same(original.path(), mount.path()));
+        }
+    });
     mount.end().unwrap();
 }

@@ -106,3 +106,96 @@ impl Drop for Workers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::container::{ChunkReader, ContainerError};
+    use crate::mount::cache::{Begin, ChunkCache, Outcome};
+
+    /// Every decode takes one permit; chunk 13 panics.
+    struct Permits(Mutex<Receiver<()>>);
+
+    impl ChunkReader for Permits {
+        fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+            assert_ne!(number, 13, "the unlucky chunk");
+            self.0.lock().unwrap().recv().map_err(|_| ContainerError::MissingChunk(number))?;
+            Ok(vec![1; 10].into())
+        }
+    }
+
+    struct Bench {
+        permits: mpsc::Sender<()>,
+        cache: Arc<ChunkCache>,
+        workers: Workers,
+        outcomes: (mpsc::Sender<(u64, Outcome)>, Receiver<(u64, Outcome)>),
+    }
+
+    impl Bench {
+        fn new(workers: usize) -> Self {
+            let (permits, receive) = mpsc::channel();
+            let cache = ChunkCache::new(Arc::new(Permits(Mutex::new(receive))), 1 << 20);
+            Self { permits, cache, workers: Workers::start(workers).unwrap(), outcomes: mpsc::channel() }
+        }
+
+        fn want(&self, number: u64) {
+            let send = self.outcomes.0.clone();
+            let waiter = Box::new(move |outcome| drop(send.send((number, outcome))));
+            match self.cache.begin(number, waiter) {
+                Begin::Lead(lead) => self.workers.submit(lead),
+                Begin::Joined => {}
+                Begin::Ready(_) => panic!("chunk {number} was asked for twice"),
+            }
+        }
+
+        fn outcome(&self) -> (u64, bool) {
+            let (number, outcome) = self.outcomes.1.recv_timeout(Duration::from_secs(20)).unwrap();
+            (number, outcome.is_ok())
+        }
+    }
+
+    #[test]
+    fn above_the_bound_a_decode_fails_at_once_and_the_others_stand() {
+        let bench = Bench::new(1);
+        let held = QUEUE_BOUND as u64 + 1;
+        bench.want(100);
+        // The worker has taken the first before the rest fills the queue.
+        while !bench.workers.shared.lock().leads.is_empty() {
+            thread::yield_now();
+        }
+        (101..100 + held).for_each(|number| bench.want(number));
+        bench.want(7);
+        assert_eq!(bench.outcome(), (7, false));
+        (0..held).for_each(|_| bench.permits.send(()).unwrap());
+        (0..held).for_each(|n| assert_eq!(bench.outcome(), (100 + n, true)));
+    }
+
+    #[test]
+    fn the_end_finishes_what_runs_and_fails_what_waits() {
+        let bench = Bench::new(2);
+        (0..5).for_each(|number| bench.want(number));
+        while bench.workers.shared.lock().leads.len() > 3 {
+            thread::yield_now();
+        }
+        let Bench { permits, workers, outcomes, .. } = bench;
+        let ending = thread::spawn(move || drop(workers));
+        let next = || outcomes.1.recv_timeout(Duration::from_secs(20)).unwrap();
+        let failed: Vec<_> = (0..3).map(|_| next()).map(|(number, outcome)| (number, outcome.is_ok())).collect();
+        assert_eq!(failed, [(2, false), (3, false), (4, false)]);
+        (0..2).for_each(|_| permits.send(()).unwrap());
+        (0..2).for_each(|_| assert!(next().1.is_ok()));
+        ending.join().unwrap();
+    }
+
+    #[test]
+    fn a_panic_costs_its_own_readers_and_no_worker() {
+        let bench = Bench::new(1);
+        bench.want(13);
+        bench.want(14);
+        bench.permits.send(()).unwrap();
+        assert_eq!((bench.outcome(), bench.outcome()), ((13, false), (14, true)));
+    }
+}
