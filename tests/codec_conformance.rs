@@ -1,10 +1,11 @@
 //! What every codec must do, run on all of them.
 
 use lma::codec::{self, Choice, CodecError, Encoded};
+use lma::entropy::Cdf;
 use lma::error::ExitCode;
 use lma::format::{CodecId, ContextPolicy};
 use lma::predict::toy::{self, ToyModels};
-use lma::predict::{LoadedModel, NoModels};
+use lma::predict::{Feed, LoadedModel, NoModels, PredictError, Predictor};
 use proptest::prelude::*;
 
 const CODECS: [CodecId; 3] = [CodecId::Store, CodecId::Zstd, CodecId::Lm];
@@ -186,6 +187,55 @@ fn a_chunk_without_its_model_says_so() {
     record.numerics.0 = "toy-2".into();
     let numerics = codec::decode(CodecId::Lm, Some(&record), b"x", 1, &ToyModels::new()).unwrap_err();
     assert!(numerics.to_string().contains("does not reproduce"), "{numerics}");
+}
+
+/// Fails at the step after `left` more.
+struct Failing {
+    inner: toy::ToyPredictor,
+    left: usize,
+}
+
+impl Predictor for Failing {
+    fn lanes(&self) -> usize {
+        self.inner.lanes()
+    }
+    fn window(&self) -> usize {
+        self.inner.window()
+    }
+    fn batch(&self) -> usize {
+        self.inner.batch()
+    }
+    fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| PredictError::Engine("out of steps".into()))?;
+        self.inner.step(feeds, sink)
+    }
+}
+
+#[test]
+fn an_engine_that_fails_at_any_step_is_no_damage() {
+    let raw = toy::text(120, 6);
+    let model = toy::model();
+    let stored = codec::encode(&raw, Choice::Only(CodecId::Lm), Some(&model)).unwrap().stored;
+    let mut failures = 0;
+    for left in 0.. {
+        let inner = toy::ToyPredictor::new(1, toy::CONTEXT.window as usize, model.table.clone());
+        let runner = std::sync::Arc::new(toy::InlineRunner::new(Box::new(Failing { inner, left }), 16));
+        let model = LoadedModel { runner, ..model.clone() };
+        // The encoder takes fewer steps than the decoder, and leaves it too few.
+        let encoded = codec::encode(&raw, Choice::Only(CodecId::Lm), Some(&model));
+        let models = ToyModels::of(vec![model.clone()]);
+        let outcome =
+            encoded.and_then(|_| codec::decode(CodecId::Lm, Some(&model.record), &stored, raw.len(), &models));
+        match outcome {
+            Ok(got) => {
+                assert_eq!(got, raw);
+                break;
+            }
+            Err(error) => assert_eq!(error.exit_code(), ExitCode::Model, "{error}"),
+        }
+        failures += 1;
+    }
+    assert!(failures > 50, "{failures}");
 }
 
 #[test]
