@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::meta::FileId;
 use super::tree::split;
+use crate::format::validate_path;
 use crate::{Error, Result};
 
 #[cfg(target_os = "linux")]
@@ -61,6 +62,7 @@ impl Root {
         if path.is_empty() {
             return self.fd.try_clone();
         }
+        checked(path)?;
         #[cfg(target_os = "linux")]
         if self.one_call.get() {
             use rustix::fs::ResolveFlags;
@@ -76,10 +78,6 @@ impl Root {
         let mut end = 0;
         for component in path.split(|&byte| byte == b'/') {
             end += component.len() + usize::from(end > 0);
-            // The format allows neither; this layer does not trust that it was asked.
-            if component.is_empty() || component == b"." || component == b".." {
-                return Err(Errno::INVAL.into());
-            }
             at = match rustix::fs::openat(&at, component, STEP, Mode::empty()) {
                 Err(Errno::NOENT) if make => {
                     self.make_in(at.as_fd(), component, &path[..end])?;
@@ -104,10 +102,8 @@ impl Root {
 
     /// The parent of `path`, made if it is missing, and the last component.
     pub(super) fn place<'p>(&self, path: &'p [u8]) -> io::Result<Place<'p>> {
+        checked(path)?;
         let (above, name) = split(path);
-        if path.starts_with(b"/") || name.is_empty() || name == b"." || name == b".." || name.contains(&0) {
-            return Err(Errno::INVAL.into());
-        }
         let mut last = self.last.borrow_mut();
         if let Some((known, fd)) = last.as_ref() {
             if known == above {
@@ -208,6 +204,11 @@ impl Place<'_> {
         let directory = PathBuf::from(format!("/proc/self/fd/{}", self.parent.as_raw_fd()));
         directory.join(std::ffi::OsStr::from_bytes(self.name))
     }
+}
+
+/// The format allows no other paths; this layer does not trust that it was asked.
+fn checked(path: &[u8]) -> io::Result<()> {
+    validate_path(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// What tells the file from others.
