@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use archive_support::*;
-use lma::archive::{ExtractOptions, Input, create, create_file, extract};
+use lma::archive::{ExtractOptions, Input, cat, create, create_file, extract, extract_stream};
+use lma::limits::Limits;
 use lma::progress::{Interrupt, Silent};
 
 #[test]
@@ -117,4 +118,107 @@ fn what_cannot_be_read_is_a_warning() {
     let outcome = create(&mut Vec::new(), &inputs, &create_options(1), &warnings, &Interrupt::default()).unwrap();
     assert_eq!((outcome.warnings, outcome.entries), (1, 1));
     assert!(warnings.0.lock().unwrap()[0].contains("socket"));
+}
+
+/// Delivers its bytes in pieces of odd sizes, as a pipe may.
+struct Trickle<'a>(&'a [u8], usize);
+
+impl std::io::Read for Trickle<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.1 = self.1 * 31 % 7919 + 1;
+        let len = buf.len().min(self.0.len()).min(self.1);
+        buf[..len].copy_from_slice(&self.0[..len]);
+        self.0 = &self.0[len..];
+        Ok(len)
+    }
+}
+
+#[test]
+fn everything_comes_back_through_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    sample_tree(&from);
+    // Enough small files for several batches, and a copy far from its original.
+    fs::create_dir(from.join("many")).unwrap();
+    for n in 0..900 {
+        fs::write(from.join(format!("many/{n}.txt")), format!("file {n} ").repeat(n % 50)).unwrap();
+    }
+    fs::copy(from.join("large.txt"), from.join("zzz.unknown")).unwrap();
+    let archive = archive(&from, &create_options(4));
+    let input = Trickle(&archive, 1);
+    let (limits, interrupt) = (Limits::default(), Interrupt::default());
+    extract_stream(input, &limits, &models(), &extract_options(&to), &Silent, &interrupt).unwrap();
+    assert_same(&from, &to);
+    let some = dir.path().join("some");
+    let options =
+        ExtractOptions { members: vec![b"many/17.txt".to_vec(), b"links".to_vec()], ..extract_options(&some) };
+    extract_stream(&archive[..], &limits, &models(), &options, &Silent, &interrupt).unwrap();
+    assert_eq!(fs::read(some.join("many/17.txt")).unwrap(), fs::read(from.join("many/17.txt")).unwrap());
+    assert_eq!(snapshot(&some).len(), 7);
+}
+
+#[test]
+fn a_truncated_pipe_gives_what_was_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    for n in 0..100 {
+        fs::write(from.join(format!("{n:03}.bin")), noise(200_000, n)).unwrap();
+    }
+    let archive = archive(&from, &create_options(2));
+    let (limits, interrupt) = (Limits::default(), Interrupt::default());
+    let cut = &archive[..archive.len() / 2];
+    let error = extract_stream(cut, &limits, &models(), &extract_options(&to), &Silent, &interrupt).unwrap_err();
+    assert_eq!(error.exit_code(), lma::ExitCode::Corrupt);
+    let found = snapshot(&to);
+    assert!(found.len() >= 25, "{}", found.len());
+    for name in found.keys() {
+        assert!(fs::read(from.join(name)).unwrap() == fs::read(to.join(name)).unwrap());
+    }
+}
+
+#[test]
+fn a_damaged_chunk_costs_its_files_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    for n in 0..10 {
+        fs::write(from.join(format!("{n}.bin")), noise(200_000, n)).unwrap();
+    }
+    let mut archive = archive(&from, &create_options(2));
+    let slot = reader(&archive).index().chunks[16];
+    archive[slot.position as usize + 1000] ^= 4;
+    let reader = reader(&archive);
+    let error = extract(&reader, &models(), &extract_options(&to), &Silent, &Interrupt::default()).unwrap_err();
+    assert_eq!(error.exit_code(), lma::ExitCode::Corrupt);
+    let found = snapshot(&to);
+    assert_eq!(found.len(), 9, "{:?}", found.keys());
+    for name in found.keys() {
+        assert!(fs::read(from.join(name)).unwrap() == fs::read(to.join(name)).unwrap());
+    }
+    let mut out = Vec::new();
+    let error = cat(&reader, &models(), &extract_options(&to), &mut out, &Silent, &Interrupt::default()).unwrap_err();
+    assert_eq!(error.exit_code(), lma::ExitCode::Corrupt);
+    assert!(out.len() >= 9 * 200_000 && out.len() < 10 * 200_000);
+}
+
+#[test]
+fn cat_writes_contents_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    sample_tree(dir.path());
+    let reader = reader(&archive(dir.path(), &create_options(2)));
+    let read = |members: &[&str]| {
+        let members = members.iter().map(|member| member.as_bytes().to_vec()).collect();
+        let options = ExtractOptions { members, workers: 3, ..ExtractOptions::default() };
+        let mut out = Vec::new();
+        cat(&reader, &models(), &options, &mut out, &Silent, &Interrupt::default()).map(|_| out)
+    };
+    for path in ["large.txt", "special/sparse", "links/readme", "src/deep/er/twin2.rs", "empty"] {
+        assert!(read(&[path]).unwrap() == fs::read(dir.path().join(path)).unwrap(), "{path}");
+    }
+    let both =
+        [fs::read(dir.path().join("README.md")).unwrap(), fs::read(dir.path().join("noise.bin")).unwrap()].concat();
+    assert!(read(&["noise.bin", "README.md"]).unwrap() == both);
+    assert!(read(&["links/relative"]).is_err());
+    assert!(read(&["absent"]).is_err());
 }

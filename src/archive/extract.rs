@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode};
 
-use super::chunks::{Ahead, model_failure};
+use super::chunks::{Ahead, Decoded, repeat};
 use super::filter::{Excludes, Members, strip_components};
 use super::meta::FileId;
 use super::notes::{Notes, show, show_path};
@@ -13,7 +13,7 @@ use super::parts::{Job, Parts, Write, plan};
 use super::restore::Restorer;
 use super::safe_path::{Root, id_of};
 use super::{ExtractOptions, Outcome};
-use crate::container::{ContainerError, Reader};
+use crate::container::Reader;
 use crate::error::ExitCode;
 use crate::format::{CodecId, Entry, Extent, FileContent, FormatError, Kind, validate_path};
 use crate::predict::Models;
@@ -37,30 +37,31 @@ pub fn extract(
     let notes = Notes::new(progress);
     let selection = Selection::new(options)?;
     let selected = entries.iter().filter(|entry| selection.dest(&entry.path).is_some());
-    progress.total(selected.clone().map(Entry::size).sum());
-    open_models(reader, models, selected)?;
+    let contents = selected.filter_map(|entry| match &entry.kind {
+        Kind::File(content) => Some(content),
+        _ => None,
+    });
+    progress.total(contents.clone().map(|content| content.size).sum());
+    open_models(reader, models, contents)?;
     let mut ahead = Ahead::new(Arc::clone(reader) as _, Arc::clone(models), options.workers);
     let mut extractor = Extractor::new(Root::open(&options.dest)?, selection, options, &notes, interrupt);
     extractor.batch(entries, &mut ahead)?;
     extractor.finish()
 }
 
-/// Opens the models of all chunks that `entries` need.
-pub(super) fn open_models<'e>(
+/// Opens the models of all chunks that `contents` need.
+pub(super) fn open_models<'c>(
     reader: &Reader,
     models: &Arc<dyn Models>,
-    entries: impl Iterator<Item = &'e Entry>,
+    contents: impl Iterator<Item = &'c FileContent>,
 ) -> Result<()> {
     let mut opened = HashSet::new();
-    for entry in entries {
-        let Kind::File(content) = &entry.kind else { continue };
-        for extent in &content.extents {
-            let Extent::Data { chunk, .. } = extent else { continue };
-            let Some(slot) = reader.slot(*chunk).filter(|slot| slot.codec == CodecId::Lm) else { continue };
-            let Some(number) = slot.model.filter(|&number| opened.insert(number)) else { continue };
-            if let Some(record) = reader.models().iter().find(|record| record.number == number) {
-                models.open(record)?;
-            }
+    for extent in contents.flat_map(|content| &content.extents) {
+        let Extent::Data { chunk, .. } = extent else { continue };
+        let Some(slot) = reader.slot(*chunk).filter(|slot| slot.codec == CodecId::Lm) else { continue };
+        let Some(number) = slot.model.filter(|&number| opened.insert(number)) else { continue };
+        if let Some(record) = reader.model(number) {
+            models.open(record)?;
         }
     }
     Ok(())
@@ -79,9 +80,19 @@ impl Selection {
         Ok(Self { members: Members::new(&options.members), excludes, strip: options.strip_components })
     }
 
+    /// Whether the path is selected.
+    pub(super) fn wants(&self, path: &[u8]) -> bool {
+        self.members.wants(path) && !self.excludes.covers(path)
+    }
+
+    /// Whether this very path was asked for.
+    pub(super) fn names(&self, path: &[u8]) -> bool {
+        self.members.names(path)
+    }
+
+    /// The path to extract to, if it is selected and anything is left of it.
     pub(super) fn dest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        let wanted = self.members.wants(path) && !self.excludes.covers(path);
-        if wanted { strip_components(path, self.strip) } else { None }
+        if self.wants(path) { strip_components(path, self.strip) } else { None }
     }
 
     /// # Errors
@@ -254,7 +265,7 @@ impl<'a> Extractor<'a> {
         for group in by_chunk {
             let Some((number, chunk)) = ahead.next(self.interrupt)? else { break };
             debug_assert_eq!(number, group[0].chunk);
-            if let Some(error) = chunk.as_ref().err().and_then(model_failure) {
+            if let Some(Error::Predict(error)) = chunk.as_ref().err().map(|error| repeat(error)) {
                 return Err(error.into());
             }
             let stored = ahead.lengths(number).1;
@@ -403,7 +414,7 @@ impl<'a> Extractor<'a> {
 /// Writes one chunk into all files that need it.
 fn write_all(
     group: &[Write],
-    chunk: &Result<Arc<[u8]>, ContainerError>,
+    chunk: &Decoded,
     parts: &mut Parts<'_>,
     results: &mut Vec<(usize, Result<FileId>)>,
 ) -> Result<()> {
@@ -428,12 +439,4 @@ fn write_all(
         }
     }
     Ok(())
-}
-
-/// The chunk's failure once more, for one of several files that need it.
-fn repeat(error: &ContainerError) -> Error {
-    match error.exit_code() {
-        ExitCode::Corrupt => FormatError::corrupt("archive", error.to_string()).into(),
-        _ => Error::Refused(error.to_string()),
-    }
 }

@@ -137,6 +137,11 @@ impl Members {
         wanted
     }
 
+    /// Whether just this path is asked for.
+    pub(super) fn names(&self, path: &[u8]) -> bool {
+        self.asked.iter().any(|(name, _)| name == path)
+    }
+
     /// # Errors
     /// [`Error::Refused`] that names the members that [`Members::wants`] never met.
     pub(super) fn all_met(&self) -> Result<()> {

@@ -8,6 +8,7 @@
 mod atomic;
 mod cat;
 mod chunks;
+mod contents;
 mod create;
 mod extract;
 mod filter;
@@ -22,6 +23,7 @@ mod read;
 mod restore;
 mod safe_path;
 mod sink;
+mod spool;
 mod stream;
 mod tar;
 mod tree;

@@ -244,8 +244,11 @@ impl Reader {
     }
 }
 
-/// Decodes a chunk and checks it against its digest.
-pub(super) fn decode_chunk(
+/// Decodes a chunk's stored bytes and checks the result against the head's length and digest.
+///
+/// # Errors
+/// [`ContainerError::Chunk`].
+pub fn decode_chunk(
     head: &ChunkHead,
     model: Option<&ModelRecord>,
     stored: &[u8],
