@@ -74,3 +74,38 @@ fn a_file_that_is_no_model_is_refused_with_4() {
     expect(dir.path(), 0, "create a.lma t --codec zstd");
     expect(dir.path(), 0, "test a.lma --model absent.gguf");
 }
+
+#[test]
+fn an_archive_of_an_absent_model_says_which_and_every_place_is_searched() {
+    let dir = planted();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny.gguf");
+    let create = format!("create a.lma t --codec lm --model {}", tiny.display());
+    expect(dir.path(), 0, &create);
+    let model = &info(dir.path(), "a.lma")["models"][0];
+    let sha256 = model["sha256"].as_str().unwrap();
+    assert_eq!((&model["builtin"], model["size"].as_u64()), (&false.into(), Some(fs::metadata(&tiny).unwrap().len())));
+
+    for line in ["test a.lma", "extract a.lma -C out", "cat a.lma t/text"] {
+        let output = run(dir.path(), line);
+        check(&output, 4, line);
+        let said = String::from_utf8_lossy(&output.stderr);
+        for part in [sha256, model["name"].as_str().unwrap(), "LMA_MODEL_PATH", "--model"] {
+            assert!(said.contains(part), "{part} is not in: {said}");
+        }
+    }
+    // What needs no model still works.
+    expect(dir.path(), 0, "list -l a.lma");
+    expect(dir.path(), 0, &format!("test a.lma --model {}", tiny.display()));
+    for place in [
+        "home/.local/share/lma/models/any.gguf".to_owned(),
+        format!("home/.cache/huggingface/hub/models--o--n/blobs/{sha256}"),
+        format!("home/.ollama/models/blobs/sha256-{sha256}"),
+    ] {
+        let place = dir.path().join(place);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(&tiny, &place).unwrap();
+        assert_eq!(expect(dir.path(), 0, "cat a.lma t/text"), TEXT, "{place:?}");
+        fs::remove_file(&place).unwrap();
+        expect(dir.path(), 4, "cat a.lma t/text");
+    }
+}
