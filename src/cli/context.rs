@@ -1,5 +1,7 @@
 //! What every command is given: how to speak, whether to stop, and where damage is noted.
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::Chatter;
@@ -15,6 +17,7 @@ pub(super) struct Context {
     pub(super) interrupt: Interrupt,
     pub(super) stdout: Stdout,
     damage: AtomicBool,
+    archive: OnceLock<PathBuf>,
 }
 
 impl Context {
@@ -25,6 +28,7 @@ impl Context {
             interrupt: Interrupt::default(),
             stdout: Stdout::default(),
             damage: AtomicBool::new(false),
+            archive: OnceLock::new(),
         }
     }
 
@@ -43,6 +47,17 @@ impl Context {
                 .map_err(Error::io("handling", "signals"))?;
         }
         Ok(())
+    }
+
+    /// Notes which archive is being worked on, for messages that say what is wrong with it. The first one
+    /// counts.
+    pub(super) fn works_on(&self, archive: &Path) {
+        let _ = self.archive.set(archive.to_path_buf());
+    }
+
+    /// The archive that is being worked on.
+    pub(super) fn archive(&self) -> Option<&Path> {
+        self.archive.get().map(PathBuf::as_path)
     }
 
     /// Notes that the archive is damaged though the command goes on.

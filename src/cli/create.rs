@@ -13,6 +13,7 @@ use crate::archive::{self, CreateOptions, Outcome};
 /// # Errors
 /// Those of [`archive::create`] and [`archive::create_from_tar`].
 pub(super) fn run(plan: Create, context: &Context) -> Result<()> {
+    context.works_on(plan.output.path());
     output::spare_other_files(&plan.output)?;
     let model = Engine::new(&plan.machine)?.encoder(plan.choice)?;
     let options = CreateOptions {
@@ -29,7 +30,7 @@ pub(super) fn run(plan: Create, context: &Context) -> Result<()> {
     let stdout = Stdout::default();
     let outcome = match plan.content {
         Content::Tar(tar) => {
-            let tar = input::stream(&tar)?;
+            let tar = input::binary_stream(&tar)?;
             output::write_binary(&plan.output, &stdout, |out| {
                 archive::create_from_tar(tar, out, &options, reporter, interrupt)
             })

@@ -26,8 +26,9 @@ pub(super) fn run(plan: &Extract, context: &Context) -> Result<()> {
     let mut options = options(plan, members);
     let outcome = match (&plan.archive, &plan.target) {
         (Input::Stdin, Target::Directory(_)) => {
+            context.works_on(plan.archive.path());
             let limits = Limits::default();
-            let stream = input::stream(&plan.archive)?;
+            let stream = input::binary_stream(&plan.archive)?;
             options.workers = plan.machine.workers(true);
             archive::extract_stream(stream, &limits, &models, &options, &context.reporter, &context.interrupt)?
         }

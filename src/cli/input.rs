@@ -1,7 +1,7 @@
 //! Archives that are read: files as they are, pipes through an unlinked temporary file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, IsTerminal, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
@@ -22,7 +22,10 @@ const MAX_LIST: u64 = 1 << 30;
 ///
 /// # Errors
 /// I/O; [`Error::Refused`] for a directory.
-pub(super) fn source(input: &Input, interrupt: &Interrupt) -> Result<Arc<dyn Source>> {
+pub(super) fn source(input: &Input, context: &Context) -> Result<Arc<dyn Source>> {
+    context.works_on(input.path());
+    refuse_terminal(input)?;
+    let interrupt = &context.interrupt;
     let file = match input {
         Input::Stdin => spool(io::stdin().lock(), input.path(), interrupt)?,
         Input::File(path) => {
@@ -47,10 +50,10 @@ pub(super) fn source(input: &Input, interrupt: &Interrupt) -> Result<Arc<dyn Sou
 /// # Errors
 /// As [`source`], and where the bytes are no archive.
 pub(super) fn reader(input: &Input, context: &Context) -> Result<Arc<Reader>> {
-    let reader = Reader::open_or_scan(source(input, &context.interrupt)?, Limits::default())?;
+    let reader = Reader::open_or_scan(source(input, context)?, Limits::default())?;
     if let Opened::Scan(why) = reader.opened() {
         context.reporter.warn(&format!(
-            "{}: the index is lost ({why}); the archive was scanned instead, and `lma recover` can repair it",
+            "{}: {why}; the archive was scanned for what is intact, and `lma recover` saves that",
             input.path().display()
         ));
         context.found_damage();
@@ -58,11 +61,28 @@ pub(super) fn reader(input: &Input, context: &Context) -> Result<Arc<Reader>> {
     Ok(Arc::new(reader))
 }
 
+/// A person who types cannot have meant to.
+fn refuse_terminal(input: &Input) -> Result<()> {
+    if *input == Input::Stdin && io::stdin().is_terminal() {
+        return Err(Error::Refused("refusing to read binary data from a terminal; name a file instead".into()));
+    }
+    Ok(())
+}
+
+/// Standard input or a file that is no text, for reading front to back.
+///
+/// # Errors
+/// I/O; [`Error::Refused`] for a terminal.
+pub(super) fn binary_stream(input: &Input) -> Result<Box<dyn Read>> {
+    refuse_terminal(input)?;
+    stream(input)
+}
+
 /// Standard input or a file, for reading front to back.
 ///
 /// # Errors
 /// I/O.
-pub(super) fn stream(input: &Input) -> Result<Box<dyn Read>> {
+fn stream(input: &Input) -> Result<Box<dyn Read>> {
     match input {
         Input::Stdin => {
             // Unbuffered, so that large reads go straight through.

@@ -22,6 +22,7 @@ mod test;
 mod units;
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -29,6 +30,7 @@ use clap::error::ErrorKind;
 use args::{Args, Chatter, Command};
 use context::Context;
 
+use crate::container::ContainerError;
 use crate::error::ExitCode;
 use crate::{Error, Result};
 
@@ -91,15 +93,20 @@ fn run(chatter: Chatter, signals: bool, command: impl FnOnce(&Context) -> Result
     let code = match done {
         Ok(()) => context.exit_code(),
         Err(error) if context.stdout.closed() && output::is_broken_pipe(&error) => context.exit_code(),
-        Err(error) => report(&error),
+        Err(error) => report(&error, context.archive()),
     };
     code as u8
 }
 
-fn report(error: &Error) -> ExitCode {
+fn report(error: &Error, archive: Option<&Path>) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
+    let text = match (error, archive) {
+        // These know the place in the archive, and not which archive it is.
+        (Error::Container(error), Some(archive)) => format!("{}: {error}", archive.display()),
+        _ => error.to_string(),
+    };
     // There is nowhere else to say it.
-    let _ = writeln!(stderr, "lma: {}", escape::message(&error.to_string()));
+    let _ = writeln!(stderr, "lma: {}", escape::message(&text));
     if let Some(hint) = hint(error) {
         let _ = writeln!(stderr, "lma: hint: {hint}");
     }
@@ -110,6 +117,8 @@ fn report(error: &Error) -> ExitCode {
 fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::Usage(_) => Some("try `lma help`"),
+        // Not an archive at all.
+        Error::Container(ContainerError::Format { position: 0, .. }) => None,
         _ if error.exit_code() == ExitCode::Corrupt => {
             Some("`lma test` lists all damage, and `lma recover BAD GOOD` saves what is intact")
         }

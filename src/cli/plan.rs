@@ -46,6 +46,16 @@ pub(super) enum Output {
     File(PathBuf),
 }
 
+impl Output {
+    /// What to call it.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Stdout => Path::new("standard output"),
+            Self::File(path) => path,
+        }
+    }
+}
+
 impl From<PathBuf> for Output {
     fn from(path: PathBuf) -> Self {
         if path.as_os_str() == "-" { Self::Stdout } else { Self::File(path) }

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 /// I/O, limits, an interruption, an archive without a single intact record.
 pub(super) fn run(plan: &Recover, context: &Context) -> Result<()> {
     output::spare_other_files(&plan.good)?;
-    let source = input::source(&plan.bad, &context.interrupt)?;
+    let source = input::source(&plan.bad, context)?;
     // Not the context's standard output: an archive that nobody reads to its end is a failure.
     let report = output::write_binary(&plan.good, &Stdout::default(), |out| {
         recover(source, &Limits::default(), out, &context.reporter, &context.interrupt)

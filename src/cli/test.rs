@@ -18,7 +18,7 @@ use crate::limits::Limits;
 /// the exit code.
 pub(super) fn run(plan: &Test, context: &Context) -> Result<()> {
     let models = Engine::new(&plan.machine)?.models();
-    let source = input::source(&plan.archive, &context.interrupt)?;
+    let source = input::source(&plan.archive, context)?;
     let workers = plan.machine.workers(true);
     let report = verify(source, &Limits::default(), &*models, workers, &context.reporter, &context.interrupt)?;
     context.reporter.finish();
