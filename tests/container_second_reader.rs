@@ -20,9 +20,9 @@ fn tests() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-fn second_reader<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> Output {
+fn second_reader(arguments: &[&OsStr]) -> Output {
     let script = tests().join("reader/lma_reader.py");
-    let arguments: Vec<&OsStr> = [script.as_os_str()].into_iter().chain(arguments).collect();
+    let arguments = [&[script.as_os_str()], arguments].concat();
     let output = python(&arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("FileNotFoundError"), "these tests need the zstd program (apt install zstd)");
@@ -70,7 +70,7 @@ fn it_reads_what_the_writer_writes() {
     for (name, bytes) in [("varied", varied()), ("tiny", tiny()), ("empty", empty()), ("large", large())] {
         let path = folder.path().join(name);
         std::fs::write(&path, &bytes).unwrap();
-        let output = second_reader([path.as_os_str()]);
+        let output = second_reader(&[path.as_os_str()]);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let read: Value = serde_json::from_slice(&output.stdout).unwrap();
         let reader = open(&bytes).unwrap();
@@ -116,7 +116,9 @@ fn it_judges_the_vectors_alike() {
     let files = std::fs::read_dir(tests().join("vectors")).unwrap().map(|file| file.unwrap().path());
     let vectors: Vec<PathBuf> = files.filter(|path| path.extension() == Some(OsStr::new("lma"))).collect();
     assert!(vectors.len() > 90, "the vectors are there");
-    let output = second_reader(["--judge".as_ref()].into_iter().chain(vectors.iter().map(|path| path.as_os_str())));
+    let arguments: Vec<&OsStr> =
+        ["--judge".as_ref()].into_iter().chain(vectors.iter().map(|path| path.as_os_str())).collect();
+    let output = second_reader(&arguments);
     let lines = String::from_utf8(output.stdout).unwrap();
     assert_eq!(lines.lines().count(), vectors.len(), "{}", String::from_utf8_lossy(&output.stderr));
     for line in lines.lines() {
