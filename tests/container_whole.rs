@@ -4,7 +4,8 @@ mod container_common;
 
 use container_common::*;
 use lma::container::{Event, FaultySource, Opened, VerifyReport, recover, verify};
-use lma::format::Kind;
+use lma::format::{CodecId, Kind};
+use lma::hash::ChunkDigest;
 use lma::limits::Limits;
 use lma::predict::NoModels;
 use lma::progress::{Interrupt, Silent};
@@ -122,6 +123,68 @@ fn every_failing_read_is_an_error_or_harmless() {
             }
         }
     }
+}
+
+/// Chunks of a model cannot be decoded without it: no verdict, and nothing to recover once the record is lost.
+#[test]
+fn a_model_that_is_absent_and_a_model_record_that_is_lost() {
+    let mut writer = lma::container::Writer::new(Vec::new()).unwrap();
+    let number = writer.model(&model()).unwrap();
+    let encoded = lma::codec::Encoded { codec: CodecId::Lm, stored: vec![1, 2, 3] };
+    let coded = writer.chunk(&encoded, Some(number), 5, ChunkDigest::of(b"coded")).unwrap();
+    let plain = chunk(&mut writer, b"plain", CodecId::Store);
+    let entries = [
+        file("coded", vec![data(coded, 0, 5)], b"coded"),
+        file("plain", vec![data(plain, 0, 5)], b"plain"),
+        entry("link", Kind::HardLink(b"coded".to_vec())),
+    ];
+    writer.entries(&entries).unwrap();
+    let mut bytes = writer.finish().unwrap().0;
+    let verdict = verify(source(&bytes), &Limits::default(), &NoModels, 1, &Silent, &Interrupt::default());
+    assert_eq!(verdict.unwrap_err().exit_code(), lma::ExitCode::Model);
+    assert_eq!(recovered(&bytes).0, bytes, "recovery needs no model");
+
+    bytes[lma::format::HEADER_LEN + 30] ^= 1;
+    let (_, report) = recovered(&bytes);
+    assert_eq!((report.chunks_lost, report.written.entries), (vec![coded], 1));
+    assert_eq!(report.files_lost, [b"coded".to_vec(), b"link".to_vec()]);
+}
+
+/// The table of spec/lma-format.md §12.
+#[test]
+fn random_data_grows_by_no_more_than_the_stated_overhead() {
+    let mut seed = 1u64;
+    let mut random = |len: usize| -> Vec<u8> {
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 56) as u8
+        };
+        (0..len).map(|_| next()).collect()
+    };
+    assert_eq!(empty().len(), 81);
+    let chunk_len = 1 << 16;
+    let (mut writer, mut files, mut paths) = (lma::container::Writer::new(Vec::new()).unwrap(), 0, 0);
+    for i in 0..64 {
+        let raw = random(chunk_len);
+        let encoded = lma::codec::encode(&raw, lma::codec::Choice::Auto, None).unwrap();
+        let number = writer.chunk(&encoded, None, raw.len() as u32, ChunkDigest::of(&raw)).unwrap();
+        let entry = file(&format!("file-{i}"), vec![data(number, 0, chunk_len)], &raw);
+        paths += entry.path.len() + entry.user.len() + entry.group.len();
+        writer.entries(&[entry]).unwrap();
+        files += 1;
+    }
+    let (bytes, summary) = writer.finish().unwrap();
+    let content = files * chunk_len;
+    let most = 117 + files * (83 + 55 + 100 + 20) + paths;
+    assert!(bytes.len() <= content + most, "{} for {content}, at most {most} more", bytes.len());
+    assert!((bytes.len() as f64) < content as f64 * 1.003);
+    assert_eq!(summary.chunks, 64);
+}
+
+#[test]
+fn a_reader_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<lma::container::Reader>();
 }
 
 #[test]

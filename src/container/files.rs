@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::format::{Entry, Extent, FileContent, Kind};
 use crate::hash::FileHasher;
+use crate::progress::Interrupt;
 
 /// Most files whose digest is under way at a time: each holds a hasher of about 2 KiB.
 const UNDER_WAY: usize = 4096;
@@ -28,6 +29,7 @@ pub(super) struct FileVerdicts {
 /// deduplication makes them, are left over for [`hash_file`].
 pub(super) struct FilePass<'a> {
     entries: &'a [Entry],
+    interrupt: &'a Interrupt,
     /// Files that have not begun, by the first chunk they need.
     waiting: BTreeMap<u64, Vec<usize>>,
     /// Files that have, by the next chunk they need.
@@ -39,9 +41,10 @@ pub(super) struct FilePass<'a> {
 }
 
 impl<'a> FilePass<'a> {
-    pub(super) fn new(entries: &'a [Entry]) -> Self {
+    pub(super) fn new(entries: &'a [Entry], interrupt: &'a Interrupt) -> Self {
         let mut pass = Self {
             entries,
+            interrupt,
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
             under_way: 0,
@@ -92,7 +95,8 @@ impl<'a> FilePass<'a> {
     fn advance(&mut self, mut file: Running, number: u64, raw: &[u8]) {
         let entries = self.entries;
         let Some(content) = content(&entries[file.entry]) else { return };
-        loop {
+        // Few bytes can stand for very many: the caller finds the interrupt at its next chunk.
+        while !self.interrupt.raised() {
             match next_data(content, file.extent) {
                 None => return self.judge(file.entry, content, &file.hasher),
                 Some((at, chunk)) if chunk == number => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
-use super::reader::{read_footer, read_index, source_len};
+use super::reader::{read_footer, read_header, read_index, source_len};
 use super::record::read_record;
 use super::rules::EntryRules;
 use super::scan::{Found, Scanner};
@@ -38,7 +38,7 @@ pub struct RecoverReport {
 /// Recovers `source` into `out`.
 ///
 /// # Errors
-/// I/O, limits, interruption; a source without a single intact record is refused.
+/// I/O, limits, interruption, an archive of a later version; a source without a single intact record is refused.
 pub fn recover<W: Write>(
     source: Arc<dyn Source>,
     limits: &Limits,
@@ -47,6 +47,11 @@ pub fn recover<W: Write>(
     interrupt: &Interrupt,
 ) -> crate::Result<RecoverReport> {
     let len = source_len(&*source)?;
+    match read_header(&*source, len) {
+        // An archive of a later version is not for this reader to take apart.
+        Err(error) if !error.is_damage() => return Err(error.into()),
+        _ => {}
+    }
     progress.total(len);
     let scanned = Arc::clone(&source);
     let mut scanner = Scanner::new(&*scanned)?;

@@ -84,7 +84,7 @@ pub fn verify(
     open_models(&reader, models)?;
     progress.total(reader.index().chunks.iter().map(|slot| u64::from(slot.raw_len)).sum());
 
-    let mut pass = FilePass::new(&entries);
+    let mut pass = FilePass::new(&entries, interrupt);
     decode_all(&reader, models, workers.max(1), interrupt, |number, outcome| {
         let raw = outcome.as_ref().ok().map(|raw| &raw[..]);
         let stored = reader.slot(number).map_or(0, |slot| u64::from(slot.stored_len));
@@ -96,6 +96,7 @@ pub fn verify(
         }
     })?;
     pass.end();
+    stop_if(interrupt)?;
     let FilePass { verdicts, left_over, .. } = pass;
     let mut bad: BTreeSet<usize> = verdicts.bad.into_iter().collect();
     report.files_good = verdicts.good.len() as u64;

@@ -25,7 +25,7 @@ pub struct WriteSummary {
 
 /// The writer. Dropped without [`Writer::finish`], it leaves an archive without index and footer,
 /// readable by a scan up to its last entry batch. It refuses to write what a reader with the default
-/// [`Limits`] would refuse to read.
+/// [`Limits`] would refuse to read. After an error it is good for nothing but being dropped.
 pub struct Writer<W: Write> {
     out: W,
     position: u64,

@@ -114,9 +114,9 @@ impl RecordHead {
     /// # Errors
     /// Corrupt: marker, head length, CRC. Unsupported: reserved flags, a critical type that is not known.
     pub fn decode(bytes: &[u8], position: u64) -> Result<Option<(Self, usize)>, FormatError> {
-        let prefix = bytes.len().min(MARKER.len());
-        if bytes[..prefix] != MARKER[..prefix] {
-            return Err(FormatError::corrupt(WHAT, format!("no marker: found {:02x?}", &bytes[..prefix])));
+        // The error must not depend on how many bytes have come.
+        if let Some(start) = bytes.first_chunk::<4>().filter(|&start| *start != MARKER) {
+            return Err(FormatError::corrupt(WHAT, format!("no marker: found {start:02x?}")));
         }
         let Some((fixed, rest)) = bytes.split_at_checked(RECORD_FIXED_LEN) else { return Ok(None) };
         let mut cursor = Cursor::new(&fixed[MARKER.len()..]);
