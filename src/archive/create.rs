@@ -31,7 +31,7 @@ pub fn create<W: Write>(
     check(options)?;
     let notes = Notes::new(progress);
     let plan = Plan::new(walk(inputs, options, &notes, interrupt)?);
-    progress.total(plan.files.iter().map(|names| names[0].entry.size()).sum());
+    progress.total(plan.files.iter().map(|names| names[0].size).sum());
     let mut packer = Packer::new(Sink::new(out, options, progress, interrupt)?, &notes, options.chunk_size);
     for item in plan.others {
         progress.item(&item.entry.path);

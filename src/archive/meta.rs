@@ -60,7 +60,7 @@ impl Owners {
     }
 }
 
-/// The entry of the file at `disk`, its content left empty but for the size. `None`, with a warning, for what no
+/// The entry of the file at `disk`, its content left empty. `None`, with a warning, for what no
 /// entry can hold.
 pub(super) fn entry(
     stored: Vec<u8>,
@@ -103,7 +103,7 @@ fn kind(disk: &Path, meta: &Metadata) -> io::Result<Option<Kind>> {
     let kind = meta.file_type();
     let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
     Ok(Some(if kind.is_file() {
-        Kind::File(FileContent { size: meta.len(), extents: Vec::new(), digest: Digest::of(&[]) })
+        Kind::File(FileContent { size: 0, extents: Vec::new(), digest: Digest::of(&[]) })
     } else if kind.is_dir() {
         Kind::Directory
     } else if kind.is_symlink() {

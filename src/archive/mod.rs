@@ -14,6 +14,7 @@ mod extract;
 mod filter;
 mod group;
 mod meta;
+mod names;
 mod notes;
 mod options;
 mod pack;

@@ -1,6 +1,5 @@
 //! Finds the files to archive, with their metadata.
 
-use std::collections::HashSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -8,19 +7,23 @@ use std::path::{Component, Path, PathBuf};
 
 use super::filter::Excludes;
 use super::meta::{self, FileId, Owners};
+use super::names::{Admission, Names};
 use super::notes::{Notes, show};
 use super::{CreateOptions, Input};
-use crate::format::{Entry, Kind, PathError, validate_path};
+use crate::format::{Entry, Kind};
+use crate::limits::Limits;
 use crate::progress::Interrupt;
 use crate::{Error, Result};
 
 /// A file that was found.
 pub(super) struct Item {
-    /// Its entry; the content of a regular file is empty but for the size.
+    /// Its entry; the content of a regular file is still empty.
     pub(super) entry: Entry,
     /// Where it is.
     pub(super) disk: PathBuf,
     pub(super) id: FileId,
+    /// Its size now; 0 unless it is a regular file.
+    pub(super) size: u64,
     /// How many names it has, in the archive or not.
     pub(super) links: u64,
 }
@@ -43,7 +46,7 @@ pub(super) fn walk(
         notes,
         owners: Owners::default(),
         outputs: outputs(),
-        seen: HashSet::new(),
+        names: Names::default(),
         items: Vec::new(),
     };
     for input in inputs {
@@ -61,7 +64,7 @@ struct Walker<'a> {
     owners: Owners,
     /// Files that this process is writing: they never archive themselves.
     outputs: Vec<FileId>,
-    seen: HashSet<Vec<u8>>,
+    names: Names,
     items: Vec<Item>,
 }
 
@@ -140,13 +143,22 @@ impl Walker<'_> {
             return None;
         }
         let elsewhere = self.options.one_file_system && id.dev != dev;
-        if let Err(error @ (PathError::TooLong | PathError::Nul)) = validate_path(&stored) {
-            self.notes.warn(&format!("{}: {error}; left out", show(&stored)));
-            return None;
-        }
-        if self.seen.insert(stored.clone()) {
-            let entry = meta::entry(stored.clone(), &disk, &meta, &mut self.owners, self.notes)?;
-            self.items.push(Item { entry, disk: disk.clone(), id, links: meta.nlink() });
+        match self.names.admit(&stored, meta.is_dir()) {
+            Admission::Again => {}
+            Admission::Clash => {
+                let what = "another input has put something else at this path, or above or below it; left out";
+                self.notes.warn(&format!("{}: {what}", show(&stored)));
+                return None;
+            }
+            Admission::Welcome => {
+                let entry = meta::entry(stored.clone(), &disk, &meta, &mut self.owners, self.notes)?;
+                if let Err(error) = entry.validate(&Limits::default()) {
+                    self.notes.warn(&format!("{}: cannot be archived: {error}; left out", show(&stored)));
+                    return None;
+                }
+                let size = if meta.is_file() { meta.len() } else { 0 };
+                self.items.push(Item { entry, disk: disk.clone(), id, size, links: meta.nlink() });
+            }
         }
         // A directory that was named twice, or stands below another input, is listed again: excluded parts differ.
         (meta.is_dir() && !elsewhere).then_some((stored, disk))
@@ -173,7 +185,7 @@ fn outputs() -> Vec<FileId> {
 
 /// The path to store for a path that was given, and the prefix that it lost: as in tar, everything up to
 /// the last `..`, and a leading `/`.
-fn stored_path(given: &Path) -> (Vec<u8>, Option<String>) {
+pub(super) fn stored_path(given: &Path) -> (Vec<u8>, Option<String>) {
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut stripped = PathBuf::new();
     for component in given.components() {

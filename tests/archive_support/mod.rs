@@ -168,7 +168,9 @@ pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, Seen> {
 /// Fails with the first difference.
 pub fn assert_same(left: &Path, right: &Path) {
     let (left, right) = (snapshot(left), snapshot(right));
-    assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>());
+    let lost: Vec<_> = left.keys().filter(|path| !right.contains_key(*path)).take(9).collect();
+    let gained: Vec<_> = right.keys().filter(|path| !left.contains_key(*path)).take(9).collect();
+    assert!(lost.is_empty() && gained.is_empty(), "lost {lost:?}, gained {gained:?}");
     for (path, seen) in &left {
         let other = &right[path];
         assert!(seen == other, "{}: {:?}", path.display(), difference(seen, other));

@@ -1,0 +1,123 @@
+//! The four ways in which tar writes holes: GNU's old headers, and pax formats 0.0, 0.1 and 1.0.
+
+use tar::{GnuExtSparseHeader, GnuSparseHeader};
+
+use super::pax::Records;
+
+/// A sparse file: where its data goes, and its size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Map {
+    /// Offset and length of each run of data, in order.
+    pub(super) runs: Vec<(u64, u64)>,
+    /// Size of the file.
+    pub(super) size: u64,
+}
+
+impl Map {
+    /// A file without holes.
+    pub(super) fn whole(size: u64) -> Self {
+        Self { runs: vec![(0, size)], size }
+    }
+
+    /// Whether runs follow each other within the file and have `data` bytes together.
+    pub(super) fn is_sound(&self, data: u64) -> bool {
+        let (mut at, mut sum) = (0u64, 0u64);
+        for &(offset, len) in &self.runs {
+            let Some(end) = offset.checked_add(len).filter(|_| offset >= at) else { return false };
+            at = end;
+            sum += len;
+        }
+        at <= self.size && sum == data
+    }
+
+    /// Adds the runs of an old GNU header.
+    pub(super) fn add_gnu(&mut self, runs: &[GnuSparseHeader]) -> std::io::Result<()> {
+        for run in runs.iter().filter(|run| !run.is_empty()) {
+            self.runs.push((run.offset()?, run.length()?));
+        }
+        Ok(())
+    }
+
+    /// The map of pax formats 0.0 and 0.1, which stands in the header.
+    pub(super) fn from_pax(records: &Records) -> Option<Self> {
+        let size = records.number("GNU.sparse.size")?;
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+        let numbers: Option<Vec<u64>> = match records.get("GNU.sparse.map") {
+            Some(map) => map.split(|&byte| byte == b',').map(number).collect(),
+            None => {
+                let keys: [&[u8]; 2] = [b"GNU.sparse.offset", b"GNU.sparse.numbytes"];
+                let found = records.0.iter().filter(|(key, _)| keys.contains(&key.as_slice()));
+                found.map(|(_, value)| number(value)).collect()
+            }
+        };
+        let numbers = numbers.filter(|numbers| numbers.len() % 2 == 0)?;
+        Some(Self { runs: numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect(), size })
+    }
+}
+
+/// Reads the map of pax format 1.0, which stands before the data: decimal lines, the first their number.
+#[derive(Default)]
+pub(super) struct MapReader {
+    numbers: Vec<u64>,
+    current: Option<u64>,
+}
+
+impl MapReader {
+    /// Takes a block. Answers the numbers when the map has ended in it; `Err` where it is malformed.
+    pub(super) fn block(&mut self, block: &[u8]) -> Result<Option<Vec<(u64, u64)>>, ()> {
+        for &byte in block {
+            match byte {
+                b'0'..=b'9' => {
+                    let digit = u64::from(byte - b'0');
+                    let next = self.current.unwrap_or(0).checked_mul(10).and_then(|value| value.checked_add(digit));
+                    self.current = Some(next.ok_or(())?);
+                }
+                b'\n' => {
+                    self.numbers.push(self.current.take().ok_or(())?);
+                    let (&count, runs) = self.numbers.split_first().ok_or(())?;
+                    if count.checked_mul(2).ok_or(())? == runs.len() as u64 {
+                        return Ok(Some(runs.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()));
+                    }
+                }
+                _ => return Err(()),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads a continuation of an old GNU header: more runs, and whether another follows.
+pub(super) fn gnu_continued(map: &mut Map, block: &[u8; 512]) -> std::io::Result<bool> {
+    let mut header = GnuExtSparseHeader::new();
+    header.as_mut_bytes().copy_from_slice(block);
+    map.add_gnu(header.sparse())?;
+    Ok(header.is_extended())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_in_blocks_are_read_whatever_the_split() {
+        let text = b"2\n0\n10\n4096\n5\n";
+        for split in 0..text.len() {
+            let mut reader = MapReader::default();
+            let first = reader.block(&text[..split]).unwrap();
+            assert_eq!(first, None);
+            assert_eq!(reader.block(&text[split..]), Ok(Some(vec![(0, 10), (4096, 5)])));
+        }
+        assert!(MapReader::default().block(b"x").is_err());
+        assert!(MapReader::default().block(b"99999999999999999999999\n").is_err());
+    }
+
+    #[test]
+    fn runs_that_overlap_or_leave_the_file_are_refused() {
+        let map = |runs: &[(u64, u64)], size| Map { runs: runs.to_vec(), size };
+        assert!(map(&[(0, 10), (20, 5)], 25).is_sound(15));
+        assert!(!map(&[(0, 10), (9, 5)], 25).is_sound(15));
+        assert!(!map(&[(0, 10), (20, 6)], 25).is_sound(16));
+        assert!(!map(&[(0, 10)], 25).is_sound(11));
+        assert!(!map(&[(u64::MAX, 10)], 25).is_sound(10));
+    }
+}

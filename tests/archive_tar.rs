@@ -1,0 +1,172 @@
+//! tar in and out, against itself and against the system's tar.
+
+mod archive_support;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use archive_support::*;
+use lma::archive::{ExtractOptions, create_from_tar, extract, extract_to_tar};
+use lma::progress::{Interrupt, Silent};
+
+fn to_tar(archive: &[u8], options: &ExtractOptions) -> Vec<u8> {
+    let mut out = Vec::new();
+    extract_to_tar(&reader(archive), &models(), options, &mut out, &Silent, &Interrupt::default()).unwrap();
+    out
+}
+
+fn from_tar(tar: &[u8], workers: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let warnings = Warnings::default();
+    create_from_tar(tar, &mut out, &create_options(workers), &warnings, &Interrupt::default()).unwrap();
+    assert_eq!(*warnings.0.lock().unwrap(), Vec::<String>::new());
+    out
+}
+
+fn extract_all(archive: &[u8], to: &Path) {
+    extract(&reader(archive), &models(), &extract_options(to), &Silent, &Interrupt::default()).unwrap();
+}
+
+#[test]
+fn everything_comes_back_through_tar_in_both_directions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    sample_tree(&from);
+    let first = archive(&from, &create_options(4));
+    let tar = to_tar(&first, &ExtractOptions { workers: 1, ..ExtractOptions::default() });
+    assert!(tar == to_tar(&first, &ExtractOptions { workers: 8, ..ExtractOptions::default() }));
+    let second = from_tar(&tar, 1);
+    assert!(second == from_tar(&tar, 8));
+    extract_all(&second, &to);
+    assert_same(&from, &to);
+}
+
+/// Runs the system's tar, or says why the test is left out.
+fn system_tar(arguments: &[&str], directory: &Path, input: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::new("tar");
+    command.args(arguments).current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        eprintln!("left out: there is no tar on this machine");
+        return None;
+    };
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    feeder.join().unwrap();
+    assert!(output.status.success(), "tar {arguments:?}");
+    Some(output.stdout)
+}
+
+#[test]
+fn the_systems_tar_reads_what_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    sample_tree(&from);
+    fs::create_dir(&to).unwrap();
+    let tar = to_tar(&archive(&from, &create_options(4)), &ExtractOptions::default());
+    if system_tar(&["-xpf", "-", "--xattrs"], &to, &tar).is_some() {
+        assert_same(&from, &to);
+    }
+}
+
+#[test]
+fn what_the_systems_tar_writes_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("from");
+    sample_tree(&from);
+    // The other tar knows hard links of regular files only.
+    fs::remove_file(from.join("special/fifo again")).unwrap();
+    for (number, format) in ["--format=posix", "--format=gnu"].iter().enumerate() {
+        for sparse in ["--no-check-device", "-S"] {
+            let posix = number == 0;
+            let mut arguments = vec!["-cf", "-", format, sparse];
+            if posix {
+                arguments.push("--xattrs");
+            }
+            arguments.push(".");
+            let Some(tar) = system_tar(&arguments, &from, &[]) else { return };
+            let to = dir.path().join(format!("to{number}{sparse}"));
+            extract_all(&from_tar(&tar, 3), &to);
+            let (left, right) = (snapshot(&from), snapshot(&to));
+            assert!(left.keys().eq(right.keys()), "{format} {sparse}");
+            if posix {
+                assert_same(&from, &to);
+            }
+            for path in ["large.txt", "special/sparse", "special/all hole", "noise.bin"] {
+                assert!(
+                    fs::read(from.join(path)).unwrap() == fs::read(to.join(path)).unwrap(),
+                    "{format} {sparse} {path}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn old_formats_of_holes_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("from");
+    sample_tree(&from);
+    for version in ["0.0", "0.1", "1.0"] {
+        let option = format!("--sparse-version={version}");
+        let arguments = ["-cf", "-", "--format=posix", "-S", &option, "special/sparse", "special/all hole"];
+        let Some(tar) = system_tar(&arguments, &from, &[]) else { return };
+        let to = dir.path().join(version);
+        extract_all(&from_tar(&tar, 1), &to);
+        for path in ["special/sparse", "special/all hole"] {
+            assert!(fs::read(from.join(path)).unwrap() == fs::read(to.join(path)).unwrap(), "{version} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_tar_stream_that_is_cut_is_an_error_or_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a"), noise(5000, 1)).unwrap();
+    fs::write(dir.path().join("n".repeat(150)), "x").unwrap();
+    set_mtime(&dir.path().join("a"), 1, 1);
+    let tar = to_tar(&archive(dir.path(), &create_options(1)), &ExtractOptions::default());
+    for cut in (0..tar.len() - 1024).step_by(100).chain([512, 1024]) {
+        let warnings = Warnings::default();
+        let made = create_from_tar(&tar[..cut], Vec::new(), &create_options(1), &warnings, &Interrupt::default());
+        assert!(made.is_err() || warnings.0.lock().unwrap().len() == 1, "{cut}");
+    }
+}
+
+#[test]
+fn hostile_members_stay_beneath_the_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut add = |kind: tar::EntryType, path: &str, link: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_size(if kind.is_file() { 4 } else { 0 });
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_cksum();
+        builder.append(&header, &b"evil"[..if kind.is_file() { 4 } else { 0 }]).unwrap();
+    };
+    let outside_path = outside.to_str().unwrap();
+    add(tar::EntryType::Symlink, "link", outside_path);
+    add(tar::EntryType::Regular, "link/through", "");
+    add(tar::EntryType::Regular, "../outside/dots", "");
+    add(tar::EntryType::Link, "hard", &format!("{outside_path}/x"));
+    add(tar::EntryType::Regular, "link", "");
+    let tar = builder.into_inner().unwrap();
+    let (mut out, warnings) = (Vec::new(), Warnings::default());
+    create_from_tar(&tar[..], &mut out, &create_options(1), &warnings, &Interrupt::default()).unwrap();
+    assert_eq!(warnings.0.lock().unwrap().len(), 3, "{:?}", warnings.0.lock().unwrap());
+    let to = dir.path().join("to");
+    extract_all(&out, &to);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(fs::read(to.join("outside/dots")).unwrap(), b"evil");
+}
