@@ -12,7 +12,7 @@ use lma::format::{Entry, Extent, Kind};
 use serde_json::{Value, json};
 
 fn python(arguments: &[&OsStr]) -> Output {
-    let run = Command::new("python3").args(arguments).output();
+    let run = Command::new("python3").env("PYTHONDONTWRITEBYTECODE", "1").args(arguments).output();
     run.unwrap_or_else(|error| panic!("these tests need python3 on the PATH (apt install python3): {error}"))
 }
 

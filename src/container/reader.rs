@@ -73,7 +73,8 @@ impl Reader {
     /// found again by their marker.
     ///
     /// # Errors
-    /// [`ContainerError`] where not even one record is an archive's, and where the archive is not
+    /// [`ContainerError`] where neither the header nor the footer is an archive's (another large file is
+    /// not searched for records; [`recover`](super::recover()) does that), and where the archive is not
     /// damaged but unsupported, beyond a limit, or cannot be read.
     pub fn open_or_scan(source: Arc<dyn Source>, limits: Limits) -> Result<Self, ContainerError> {
         let error = match Self::open(Arc::clone(&source), limits.clone()) {
@@ -81,6 +82,10 @@ impl Reader {
             Err(error) if error.is_damage() => error,
             Err(error) => return Err(error),
         };
+        let len = source_len(&*source)?;
+        if read_header(&*source, len).is_err() && read_footer(&*source, len).is_err() {
+            return Err(error);
+        }
         match Self::scan(source, limits) {
             Ok(reader) => Ok(Self { opened: Opened::Scan(error.to_string()), ..reader }),
             Err(scan) if scan.is_damage() => Err(error),
