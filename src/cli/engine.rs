@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use super::plan::Machine;
+#[cfg(not(feature = "llama"))]
+use crate::Error;
+use crate::Result;
 use crate::codec::Choice;
 use crate::format::CodecId;
 use crate::model::{Registry, RegistryConfig};
 use crate::predict::{LoadedModel, Models};
-use crate::{Error, Result};
 
 /// The models of this machine, and what runs them.
 pub(super) struct Engine {
     backend: Backend,
 }
 
+#[cfg(feature = "llama")]
+use with_models as backend;
 #[cfg(not(feature = "llama"))]
 use without_models as backend;
 
@@ -50,6 +54,37 @@ impl Engine {
 pub(super) fn registry(model: Option<&std::path::Path>) -> Registry {
     let config = RegistryConfig::from_env(|name| std::env::var_os(name));
     Registry::new(RegistryConfig { explicit: model.map(Into::into), ..config })
+}
+
+#[cfg(feature = "llama")]
+mod with_models {
+    use super::{Arc, Choice, LoadedModel, Machine, Models, Result, registry};
+    use crate::cli::args::Device;
+    use crate::model::{self, EngineOptions, Engines};
+    use crate::progress::Interrupt;
+
+    /// Runs models through llama.cpp.
+    pub(in crate::cli) struct Backend(Arc<Engines>);
+
+    impl Backend {
+        pub(in crate::cli) fn new(machine: &Machine) -> Result<Self> {
+            let device = match machine.device {
+                Device::Cpu => model::Device::Cpu,
+                Device::Cuda | Device::Metal | Device::Vulkan => model::Device::Gpu,
+            };
+            let (threads, streams) = (machine.threads, machine.streams);
+            let options = EngineOptions { threads, streams, device, interrupt: Interrupt::default() };
+            Ok(Self(Arc::new(Engines::new(registry(machine.model.as_deref()), options))))
+        }
+
+        pub(in crate::cli) fn models(&self) -> Arc<dyn Models> {
+            Arc::clone(&self.0) as Arc<dyn Models>
+        }
+
+        pub(in crate::cli) fn encoder(&self, _: Choice) -> Result<Option<Arc<LoadedModel>>> {
+            Ok(Some(self.0.load(&self.0.registry().preferred()?)?))
+        }
+    }
 }
 
 #[cfg(not(feature = "llama"))]

@@ -1,0 +1,224 @@
+//! Lanes of context over one set of weights: llama.cpp sequences that never see each other.
+#![allow(unsafe_code)]
+
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use llama_cpp_sys_2 as sys;
+
+use super::weights::{Weights, last_error};
+use crate::entropy::Cdf;
+use crate::predict::{Feed, PredictError, Predictor, TokenTable, quantize};
+
+/// Most sequences that llama.cpp keeps in one context.
+const MAX_LANES: usize = 256;
+
+/// Most bytes of logits that one step produces: bounds the tokens in a batch for large vocabularies.
+const LOGITS_BYTES: usize = 64 << 20;
+
+/// Tokens evaluated together at most.
+const MAX_BATCH: usize = 512;
+
+/// A llama.cpp context with one sequence per lane.
+pub struct LlamaPredictor {
+    context: NonNull<sys::llama_context>,
+    threadpool: NonNull<sys::ggml_threadpool>,
+    weights: Arc<Weights>,
+    table: Arc<TokenTable>,
+    window: usize,
+    batch: Batch,
+    /// Tokens in each lane since its last restart.
+    fed: Vec<usize>,
+    cdf: Cdf,
+}
+
+// SAFETY: a context may be used from any one thread at a time; `&mut self` ensures that.
+unsafe impl Send for LlamaPredictor {}
+
+/// The arrays behind a `llama_batch`, reused from step to step.
+#[derive(Default)]
+struct Batch {
+    capacity: usize,
+    tokens: Vec<sys::llama_token>,
+    positions: Vec<sys::llama_pos>,
+    counts: Vec<i32>,
+    lanes: Vec<sys::llama_seq_id>,
+    lane_ptrs: Vec<*mut sys::llama_seq_id>,
+    outputs: Vec<i8>,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.tokens.clear();
+        self.positions.clear();
+        self.counts.clear();
+        self.lanes.clear();
+        self.lane_ptrs.clear();
+        self.outputs.clear();
+    }
+
+    fn push(&mut self, token: u32, position: usize, lane: usize, output: bool) {
+        self.tokens.push(token as sys::llama_token);
+        self.positions.push(position as sys::llama_pos);
+        self.counts.push(1);
+        self.lanes.push(lane as sys::llama_seq_id);
+        self.outputs.push(i8::from(output));
+    }
+
+    /// The C view; valid until the next change.
+    fn view(&mut self) -> sys::llama_batch {
+        self.lane_ptrs = self.lanes.iter_mut().map(ptr::from_mut).collect();
+        sys::llama_batch {
+            n_tokens: self.tokens.len() as i32,
+            token: self.tokens.as_mut_ptr(),
+            embd: ptr::null_mut(),
+            pos: self.positions.as_mut_ptr(),
+            n_seq_id: self.counts.as_mut_ptr(),
+            seq_id: self.lane_ptrs.as_mut_ptr(),
+            logits: self.outputs.as_mut_ptr(),
+        }
+    }
+}
+
+impl LlamaPredictor {
+    /// Opens `lanes` lanes of `window` tokens each, evaluated on `threads` threads.
+    ///
+    /// # Errors
+    /// [`PredictError::Engine`] where memory or an operator is missing.
+    pub fn new(
+        weights: Arc<Weights>,
+        table: Arc<TokenTable>,
+        lanes: usize,
+        window: usize,
+        threads: usize,
+    ) -> Result<Self, PredictError> {
+        let lanes = lanes.clamp(1, MAX_LANES);
+        let capacity = (LOGITS_BYTES / (4 * weights.vocab_size())).clamp(lanes.min(32), MAX_BATCH).max(lanes);
+        let threads = i32::try_from(threads.max(1)).unwrap_or(1);
+        let too_large = || PredictError::Engine(format!("{lanes} lanes of {window} tokens are too many"));
+        // llama.cpp rounds a sequence's cells up to 256.
+        let cells = window.next_multiple_of(256);
+        let n_ctx = u32::try_from(cells * lanes).map_err(|_| too_large())?;
+        // SAFETY: plain data with a default constructor; the model outlives the context through `Arc`.
+        let (context, threadpool) = unsafe {
+            let mut params = sys::llama_context_default_params();
+            params.n_ctx = n_ctx;
+            params.n_batch = capacity as u32;
+            params.n_ubatch = capacity as u32;
+            params.n_seq_max = lanes as u32;
+            params.n_outputs_max = capacity as u32;
+            params.n_outputs_max_per_seq = capacity as u32;
+            params.n_threads = threads;
+            params.n_threads_batch = threads;
+            params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
+            params.type_k = sys::GGML_TYPE_F16;
+            params.type_v = sys::GGML_TYPE_F16;
+            params.embeddings = false;
+            params.no_perf = true;
+            params.swa_full = true;
+            // One cell range per lane, so that a token's cell is its position whatever other lanes do.
+            params.kv_unified = false;
+            let context = NonNull::new(sys::llama_init_from_model(weights.raw(), params))
+                .ok_or_else(|| PredictError::Engine(last_error("llama.cpp cannot open a context")))?;
+            let mut pool = sys::ggml_threadpool_params_default(threads);
+            let threadpool = NonNull::new(sys::ggml_threadpool_new(&raw mut pool));
+            let Some(threadpool) = threadpool else {
+                sys::llama_free(context.as_ptr());
+                return Err(PredictError::Engine("cannot start the engine's threads".into()));
+            };
+            sys::llama_attach_threadpool(context.as_ptr(), threadpool.as_ptr(), threadpool.as_ptr());
+            (context, threadpool)
+        };
+        let batch = Batch { capacity, ..Batch::default() };
+        Ok(Self { context, threadpool, weights, table, window, batch, fed: vec![0; lanes], cdf: Cdf::default() })
+    }
+
+    fn restart(&mut self, lane: usize) -> Result<(), PredictError> {
+        // SAFETY: a live context; removing a whole sequence is always possible.
+        let removed = unsafe {
+            let memory = sys::llama_get_memory(self.context.as_ptr());
+            sys::llama_memory_seq_rm(memory, lane as sys::llama_seq_id, -1, -1)
+        };
+        self.fed[lane] = 0;
+        if removed { Ok(()) } else { Err(PredictError::Engine(format!("lane {lane} cannot be restarted"))) }
+    }
+
+    /// The logits behind batch token `i`, one per token of the vocabulary.
+    fn logits(&self, i: usize) -> Result<&[f32], PredictError> {
+        // SAFETY: null, or `vocab_size` floats that stay until the next decode; `&self` forbids one.
+        unsafe {
+            let row = sys::llama_get_logits_ith(self.context.as_ptr(), i as i32);
+            if row.is_null() {
+                return Err(PredictError::Engine(last_error("no logits for a token that wants them")));
+            }
+            Ok(std::slice::from_raw_parts(row, self.weights.vocab_size()))
+        }
+    }
+}
+
+impl Predictor for LlamaPredictor {
+    fn lanes(&self) -> usize {
+        self.fed.len()
+    }
+
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn batch(&self) -> usize {
+        self.batch.capacity
+    }
+
+    fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
+        self.batch.clear();
+        for feed in feeds {
+            if feed.restart {
+                self.restart(feed.lane)?;
+            }
+            let quiet = feed.tokens.len() - feed.outputs;
+            for (i, &token) in feed.tokens.iter().enumerate() {
+                self.batch.push(token, self.fed[feed.lane] + i, feed.lane, i >= quiet);
+            }
+            self.fed[feed.lane] += feed.tokens.len();
+            if self.fed[feed.lane] > self.window {
+                return Err(PredictError::Engine(format!("lane {} was fed beyond its window", feed.lane)));
+            }
+        }
+        if self.batch.tokens.is_empty() {
+            return Ok(());
+        }
+        if self.batch.tokens.len() > self.batch.capacity {
+            return Err(PredictError::Engine("a step was given more tokens than a batch holds".into()));
+        }
+        // SAFETY: the view's arrays live in `self.batch`, untouched during the call; tokens are below
+        // the vocabulary size (llama.cpp checks them again).
+        let status = unsafe { sys::llama_decode(self.context.as_ptr(), self.batch.view()) };
+        if status != 0 {
+            return Err(PredictError::Engine(last_error(&format!("llama.cpp returned {status}"))));
+        }
+        let mut cdf = std::mem::take(&mut self.cdf);
+        let mut i = 0;
+        for (number, feed) in feeds.iter().enumerate() {
+            let end = i + feed.tokens.len();
+            for row in end - feed.outputs..end {
+                quantize::quantize(self.logits(row)?, self.table.codable(), &mut cdf)
+                    .map_err(|why| PredictError::Engine(format!("{}: {why}", self.weights.label())))?;
+                sink(number, &cdf);
+            }
+            i = end;
+        }
+        self.cdf = cdf;
+        Ok(())
+    }
+}
+
+impl Drop for LlamaPredictor {
+    fn drop(&mut self) {
+        // SAFETY: both are live and used by nobody else; the context stops using the pool first.
+        unsafe {
+            sys::llama_detach_threadpool(self.context.as_ptr());
+            sys::llama_free(self.context.as_ptr());
+            sys::ggml_threadpool_free(self.threadpool.as_ptr());
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! From a model record, or a file, to a loaded and checked model.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::engine::{self, Device, LlamaPredictor, Weights};
+use super::registry::{Found, Location, Registry};
+use super::scheduler::Scheduler;
+use crate::format::{ContextPolicy, ModelRecord, NumericsProfile};
+use crate::hash::Digest;
+use crate::predict::{LoadedModel, Models, PredictError, Predictor, canary};
+use crate::progress::Interrupt;
+
+/// Longest window that an encoder chooses, tokens.
+const DEFAULT_WINDOW: u32 = 512;
+
+/// A following window starts with this part of the past: a price of 1/8 in work.
+const OVERLAP_DIVISOR: u32 = 8;
+
+/// Longest window that an archive may ask for, unless its model was trained on a longer one.
+const MAX_WINDOW: u32 = 8192;
+
+/// Most bytes of keys and values in all lanes together.
+const CONTEXT_BYTES: u64 = 2 << 30;
+
+/// Parameters from which on one context is worth all threads.
+const SHARED_FROM: u64 = 100_000_000;
+
+/// How models are run.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Threads that evaluate the model, at least 1.
+    pub threads: usize,
+    /// Lanes: streams that make progress together. Fewer where memory would exceed 2 GiB.
+    pub streams: usize,
+    /// Where weights are evaluated.
+    pub device: Device,
+    /// Ends streams in flight when raised.
+    pub interrupt: Interrupt,
+}
+
+/// Loads models, each once, by what archives say of them.
+pub struct Engines {
+    registry: Registry,
+    options: EngineOptions,
+    loaded: Mutex<Vec<Arc<LoadedModel>>>,
+}
+
+impl Engines {
+    /// Models from `registry`, run as `options` say. Loads nothing yet.
+    #[must_use]
+    pub fn new(registry: Registry, options: EngineOptions) -> Self {
+        Self { registry, options, loaded: Mutex::default() }
+    }
+
+    /// The registry.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Loads a model to encode with, under the default context policy.
+    ///
+    /// # Errors
+    /// [`PredictError::Unusable`], or [`PredictError::Numerics`] where this machine is not batch
+    /// invariant, so that nothing it encoded could be decoded.
+    pub fn load(&self, found: &Found) -> Result<Arc<LoadedModel>, PredictError> {
+        let weights = self.weights(found)?;
+        let window = match weights.trained_context() {
+            0 => DEFAULT_WINDOW,
+            trained => trained.clamp(canary::PROBE_LEN as u32, DEFAULT_WINDOW),
+        };
+        self.open_with(found, weights, ContextPolicy { window, overlap: (window / OVERLAP_DIVISOR).max(1) })
+    }
+
+    fn weights(&self, found: &Found) -> Result<Weights, PredictError> {
+        match &found.location {
+            Location::File(path) => Weights::load(path, &path.display().to_string(), self.options.device),
+            Location::Builtin(bytes) => {
+                let file = in_memory(bytes)
+                    .map_err(|error| PredictError::Engine(format!("cannot unpack the built-in model: {error}")))?;
+                let path = PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
+                Weights::load(&path, "the built-in model", self.options.device)
+            }
+        }
+    }
+
+    fn open_with(
+        &self,
+        found: &Found,
+        weights: Weights,
+        context: ContextPolicy,
+    ) -> Result<Arc<LoadedModel>, PredictError> {
+        let weights = Arc::new(weights);
+        let table = Arc::new(weights.table());
+        let affordable = CONTEXT_BYTES / weights.context_bytes(context.window).max(1);
+        let lanes = self.options.streams.clamp(1, usize::try_from(affordable).unwrap_or(usize::MAX).max(1));
+        let (shards, threads) = shards(&weights, self.options.threads, lanes);
+        let open = || {
+            let window = (context.window as usize).max(canary::PROBE_LEN);
+            LlamaPredictor::new(Arc::clone(&weights), Arc::clone(&table), lanes.div_ceil(shards), window, threads)
+        };
+        let mut predictors = (0..shards).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+        let canary = canary::canary(&mut predictors[0], &table)?;
+        let name = match weights.metadata(c"general.name") {
+            name if name.is_empty() => found.name(),
+            name => name,
+        };
+        let record = ModelRecord {
+            number: 0,
+            sha256: found.sha256,
+            size: found.size,
+            name,
+            architecture: weights.metadata(c"general.architecture"),
+            vocab_size: u32::try_from(table.len())
+                .map_err(|_| PredictError::Engine("the vocabulary is too large".into()))?,
+            tokens: table.digest(),
+            context,
+            numerics: NumericsProfile(engine::numerics(self.options.device)),
+            canary,
+        };
+        let predictors = predictors.into_iter().map(|predictor| Box::new(predictor) as Box<dyn Predictor>).collect();
+        let runner = Arc::new(Scheduler::new(predictors, &self.options.interrupt)?);
+        let model = Arc::new(LoadedModel { record, table, tokenizer: weights, runner });
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&model));
+        Ok(model)
+    }
+}
+
+impl Models for Engines {
+    fn open(&self, record: &ModelRecord) -> Result<Arc<LoadedModel>, PredictError> {
+        // One at a time: callers that want the same model wait here for the first to load it.
+        static LOADING: Mutex<()> = Mutex::new(());
+        let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |model: &&Arc<LoadedModel>| same(&model.record, record);
+        if let Some(model) = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).iter().find(known) {
+            return Ok(Arc::clone(model));
+        }
+        let found = self.registry.find(record.sha256, record.size).ok_or_else(|| PredictError::Missing {
+            name: record.name.clone(),
+            sha256: record.sha256.to_string(),
+            hint: self.registry.missing_hint(),
+        })?;
+        let ours = engine::numerics(self.options.device);
+        if record.numerics.0 != ours {
+            let why =
+                format!("the archive was made with numerics `{}`, this build computes `{ours}`", record.numerics.0);
+            return Err(PredictError::Numerics { name: record.name.clone(), why });
+        }
+        let weights = self.weights(&found)?;
+        let ContextPolicy { window, overlap } = record.context;
+        if window > weights.trained_context().max(MAX_WINDOW) || window < 2 || overlap == 0 || overlap >= window {
+            let why = format!("a window of {window} tokens with an overlap of {overlap} is out of bounds");
+            return Err(PredictError::Numerics { name: record.name.clone(), why });
+        }
+        let model = self.open_with(&found, weights, record.context)?;
+        match difference(&model.record, record) {
+            None => Ok(model),
+            Some(what) => Err(PredictError::Numerics { name: record.name.clone(), why: format!("its {what} differs") }),
+        }
+    }
+}
+
+/// How many contexts share the lanes, and with how many threads each. The operators of a small model
+/// are too short to be divided among threads that meet after each of them; there, every thread gets
+/// a context and lanes of its own and never waits for another.
+fn shards(weights: &Weights, threads: usize, lanes: usize) -> (usize, usize) {
+    if weights.parameters() < SHARED_FROM { (threads.clamp(1, lanes), 1) } else { (1, threads) }
+}
+
+/// Whether two records promise the same probabilities.
+fn same(a: &ModelRecord, b: &ModelRecord) -> bool {
+    a.sha256 == b.sha256 && a.size == b.size && a.context == b.context && difference(a, b).is_none()
+}
+
+/// The first claim that `ours` does not share, in words.
+fn difference(ours: &ModelRecord, theirs: &ModelRecord) -> Option<String> {
+    let digest = |what: &str, ours: Digest, theirs: Digest| {
+        (ours != theirs)
+            .then(|| format!("{what} (expected {:.16}, computed {:.16})", theirs.to_string(), ours.to_string()))
+    };
+    if ours.vocab_size != theirs.vocab_size {
+        return Some(format!("vocabulary size (expected {}, found {})", theirs.vocab_size, ours.vocab_size));
+    }
+    if ours.numerics != theirs.numerics {
+        return Some(format!("numerics profile (expected {}, found {})", theirs.numerics.0, ours.numerics.0));
+    }
+    digest("token table", ours.tokens, theirs.tokens).or_else(|| digest("canary", ours.canary, theirs.canary))
+}
+
+/// An unlinked file with these bytes, in memory where the system has such files.
+fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
+    #[cfg(target_os = "linux")]
+    let mut file = File::from(rustix::fs::memfd_create("lma-model", rustix::fs::MemfdFlags::CLOEXEC)?);
+    #[cfg(not(target_os = "linux"))]
+    let mut file = tempfile::tempfile()?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
