@@ -127,11 +127,13 @@ mod tests {
         }
     }
 
+    type Told = (u64, Outcome);
+
     struct Bench {
         permits: mpsc::Sender<()>,
         cache: Arc<ChunkCache>,
         workers: Workers,
-        outcomes: (mpsc::Sender<(u64, Outcome)>, Receiver<(u64, Outcome)>),
+        outcomes: (mpsc::Sender<Told>, Receiver<Told>),
     }
 
     impl Bench {
