@@ -217,7 +217,8 @@ impl Chunks {
         Arc::new(Self { chunks, damaged, decodes: AtomicUsize::new(0), gate: (Mutex::new(true), Condvar::new()) })
     }
 
-    /// While closed, every decode waits.
+    /// While closed, every decode waits, but never for ever: a reader in this very process that waits in
+    /// the kernel could not be killed, and the process would never end.
     pub fn gate(&self, open: bool) {
         *self.gate.0.lock().unwrap() = open;
         self.gate.1.notify_all();
@@ -228,7 +229,7 @@ impl ChunkReader for Chunks {
     fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
         self.decodes.fetch_add(1, Ordering::SeqCst);
         let open = self.gate.0.lock().unwrap();
-        drop(self.gate.1.wait_while(open, |open| !*open).unwrap());
+        drop(self.gate.1.wait_timeout_while(open, Duration::from_secs(10), |open| !*open).unwrap());
         match self.chunks.get(number as usize) {
             Some(chunk) if !self.damaged.contains(&number) => Ok(chunk.as_slice().into()),
             _ => Err(ContainerError::MissingChunk(number)),
