@@ -204,7 +204,7 @@ impl<'a> Extractor<'a> {
                     _ => links.push((dest, entry)),
                 },
                 Kind::Fifo | Kind::CharDevice { .. } | Kind::BlockDevice { .. } => {
-                    let done = self.special(dest, &entry);
+                    let done = self.special(&dest, &entry);
                     self.note(&path, done)?;
                 }
             }
@@ -322,7 +322,7 @@ impl<'a> Extractor<'a> {
         Ok(true)
     }
 
-    fn special(&mut self, dest: Vec<u8>, entry: &Entry) -> Result<()> {
+    fn special(&mut self, dest: &[u8], entry: &Entry) -> Result<()> {
         let (kind, device) = match entry.kind {
             Kind::CharDevice { major, minor } => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
             Kind::BlockDevice { major, minor } => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
@@ -332,9 +332,9 @@ impl<'a> Extractor<'a> {
             self.notes.warn(&format!("{}: a device; not made without -p", show(&entry.path)));
             return Ok(());
         }
-        let failed = |error| Error::io("creating", show_path(&dest))(error);
-        let place = self.root.place(&dest).map_err(failed)?;
-        if !self.make_room(&place, &dest)? {
+        let failed = |error| Error::io("creating", show_path(dest))(error);
+        let place = self.root.place(dest).map_err(failed)?;
+        if !self.make_room(&place, dest)? {
             return Ok(());
         }
         let made = rustix::fs::mknodat(&place.parent, place.name, kind, Mode::RUSR | Mode::WUSR, device);
@@ -344,7 +344,7 @@ impl<'a> Extractor<'a> {
         }
         self.restorer.unopened(&place, entry, false, self.notes);
         if let Some(stat) = place.stat().map_err(failed)? {
-            self.done.insert(entry.path.clone(), Done { dest: dest.clone(), id: id_of(&stat) });
+            self.done.insert(entry.path.clone(), Done { dest: dest.to_vec(), id: id_of(&stat) });
         }
         Ok(())
     }

@@ -148,11 +148,11 @@ impl<'a> Parts<'a> {
         if self.parts.get(&job).is_some_and(|part| part.file.is_some()) {
             return Ok(());
         }
-        if self.open.len() >= OPEN_FILES {
-            if let Some(part) = self.open.pop_first().and_then(|other| self.parts.get_mut(&other)) {
-                part.file = None;
-                part.hasher = None;
-            }
+        if self.open.len() >= OPEN_FILES
+            && let Some(part) = self.open.pop_first().and_then(|other| self.parts.get_mut(&other))
+        {
+            part.file = None;
+            part.hasher = None;
         }
         self.open.insert(job);
         let dest = &self.jobs[job].dest;

@@ -10,7 +10,10 @@ use std::time::Duration;
 use crate::progress::Interrupt;
 use crate::{Error, Result};
 
-type Job<T> = Box<dyn FnOnce() -> T + Send>;
+/// A job with its number.
+type Job<T> = (u64, Box<dyn FnOnce() -> T + Send>);
+/// The number of a job and what came of it.
+type Answer<T> = (u64, thread::Result<T>);
 
 /// How often a blocked caller looks at the interrupt.
 const POLL: Duration = Duration::from_millis(50);
@@ -22,10 +25,10 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) struct Pool<T> {
     workers: usize,
     threads: usize,
-    jobs: Sender<(u64, Job<T>)>,
-    queue: Arc<Mutex<Receiver<(u64, Job<T>)>>>,
-    answers: Sender<(u64, thread::Result<T>)>,
-    results: Receiver<(u64, thread::Result<T>)>,
+    jobs: Sender<Job<T>>,
+    queue: Arc<Mutex<Receiver<Job<T>>>>,
+    answers: Sender<Answer<T>>,
+    results: Receiver<Answer<T>>,
     /// Results that arrived before their turn.
     early: BTreeMap<u64, thread::Result<T>>,
     submitted: u64,
@@ -139,6 +142,6 @@ mod tests {
     fn a_panic_reaches_the_caller() {
         let mut pool = Pool::new(2);
         pool.submit(|| panic!("job failed")).unwrap();
-        pool.next(&Interrupt::default()).unwrap()
+        let () = pool.next(&Interrupt::default()).unwrap();
     }
 }

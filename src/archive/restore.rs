@@ -110,6 +110,6 @@ fn warn(notes: &Notes<'_>, entry: &Entry, what: &str, error: &io::Error) {
 fn times(entry: &Entry) -> Timestamps {
     Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ },
-        last_modification: Timespec { tv_sec: entry.mtime.secs, tv_nsec: entry.mtime.nanos.min(999_999_999) as _ },
+        last_modification: Timespec { tv_sec: entry.mtime.secs, tv_nsec: entry.mtime.nanos.min(999_999_999).into() },
     }
 }

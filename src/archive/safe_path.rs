@@ -105,10 +105,10 @@ impl Root {
         checked(path)?;
         let (above, name) = split(path);
         let mut last = self.last.borrow_mut();
-        if let Some((known, fd)) = last.as_ref() {
-            if known == above {
-                return Ok(Place { parent: fd.try_clone()?, name });
-            }
+        if let Some((known, fd)) = last.as_ref()
+            && known == above
+        {
+            return Ok(Place { parent: fd.try_clone()?, name });
         }
         let parent = self.directory(above, true)?;
         *last = Some((above.to_vec(), parent.try_clone()?));
@@ -212,6 +212,8 @@ fn checked(path: &[u8]) -> io::Result<()> {
 }
 
 /// What tells the file from others.
+// The types of the two fields are not the same on every system.
+#[allow(clippy::unnecessary_cast)]
 pub(super) fn id_of(stat: &Stat) -> FileId {
     FileId { dev: stat.st_dev as u64, ino: stat.st_ino as u64 }
 }

@@ -175,10 +175,10 @@ impl Item {
 fn outputs() -> Vec<FileId> {
     let mut outputs = super::atomic::being_written();
     // Of a redirected standard output nothing but the file itself is known.
-    if let Ok(stat) = rustix::fs::fstat(rustix::stdio::stdout()) {
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-            outputs.push(super::safe_path::id_of(&stat));
-        }
+    if let Ok(stat) = rustix::fs::fstat(rustix::stdio::stdout())
+        && rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file()
+    {
+        outputs.push(super::safe_path::id_of(&stat));
     }
     outputs
 }

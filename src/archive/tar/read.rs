@@ -174,27 +174,15 @@ impl<R: Read> TarReader<R> {
     ) -> Result<Member> {
         let kind = header.entry_type();
         let size = header.entry_size().map_err(|error| self.damaged(error))?;
-        let has_data = matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse)
-            || !matches!(
-                kind,
-                EntryType::Link
-                    | EntryType::Symlink
-                    | EntryType::Directory
-                    | EntryType::Char
-                    | EntryType::Block
-                    | EntryType::Fifo
-            );
-        self.left = if has_data { records.number("size").unwrap_or(size) } else { 0 };
-        if matches!(kind, EntryType::Link) {
-            // A hard link may come with its target's data again.
-            self.left = records.number("size").unwrap_or(size);
-        }
+        // A hard link may come with its target's data again; links and directories may claim a size, and have none.
+        self.left = match kind {
+            EntryType::Symlink | EntryType::Directory | EntryType::Char | EntryType::Block | EntryType::Fifo => 0,
+            _ => records.number("size").unwrap_or(size),
+        };
         self.padding = padding(self.left);
         let map = self.map(header, records)?;
-        if kind.is_file() || kind == EntryType::GNUSparse || kind == EntryType::Continuous {
-            if !map.is_sound(self.left) {
-                return Err(self.damaged("a map of holes that contradicts the data"));
-            }
+        if !map.is_sound(self.left) {
+            return Err(self.damaged("a map of holes that contradicts the data"));
         }
         let name = |key: &str, field: Option<&[u8]>| records.get(key).or(field).unwrap_or_default().to_vec();
         let real_name = records.get("GNU.sparse.name").or_else(|| records.get("path")).map(<[u8]>::to_vec);
