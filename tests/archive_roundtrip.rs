@@ -6,9 +6,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use archive_support::*;
-use lma::archive::{ExtractOptions, Input, cat, create, create_file, extract, extract_stream};
+use lma::archive::{CreateOptions, ExtractOptions, Input, cat, create, create_file, extract, extract_stream};
 use lma::limits::Limits;
 use lma::progress::{Interrupt, Silent};
+use proptest::prelude::*;
 
 #[test]
 fn everything_comes_back() {
@@ -221,4 +222,74 @@ fn cat_writes_contents_in_order() {
     assert!(read(&["noise.bin", "README.md"]).unwrap() == both);
     assert!(read(&["links/relative"]).is_err());
     assert!(read(&["absent"]).is_err());
+}
+
+/// Every read of the archive fails once, and then for good: an error, and no file that is not the original.
+#[test]
+fn a_disk_that_fails_gives_no_wrong_file() {
+    use lma::container::{FaultySource, MemorySource, Reader};
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("from");
+    fs::create_dir(&from).unwrap();
+    for n in 0..6 {
+        fs::write(from.join(format!("{n}.bin")), noise(3000 * n, n as u64)).unwrap();
+    }
+    let archive = archive(&from, &CreateOptions { chunk_size: 4 << 10, ..create_options(1) });
+    for persistent in [false, true] {
+        let mut failures = 0;
+        for n in 0.. {
+            let to = dir.path().join(format!("{persistent}{n}"));
+            let source = FaultySource::new(MemorySource(archive.clone()), n, persistent);
+            let done = Reader::open(std::sync::Arc::new(source), Limits::default()).map_err(lma::Error::from).and_then(
+                |reader| {
+                    let reader = std::sync::Arc::new(reader);
+                    extract(&reader, &models(), &extract_options(&to), &Silent, &Interrupt::default())
+                },
+            );
+            for name in if to.exists() { snapshot(&to).into_keys().collect() } else { vec![] } {
+                assert!(fs::read(from.join(&name)).unwrap() == fs::read(to.join(&name)).unwrap(), "{n} {name:?}");
+            }
+            if done.is_ok() {
+                assert_same(&from, &to);
+                break;
+            }
+            failures += 1;
+        }
+        assert!(failures > 10, "{failures}");
+    }
+}
+
+type Files = std::collections::BTreeMap<String, (u8, usize, u64, Option<usize>)>;
+
+fn files() -> impl Strategy<Value = Files> {
+    let sizes = prop_oneof![Just(0usize), 1usize..100, 900usize..1400, 1000usize..9000];
+    let file = (0u8..4, sizes, 0u64..4, prop::option::of(0usize..20_000));
+    prop::collection::btree_map("[a-c]{1,2}(/[a-c]{1,2}){0,2}\\.(rs|md|bin)", file, 0..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Sizes around the edges of chunks, equal contents, holes anywhere.
+    #[test]
+    fn any_tree_comes_back(files in files()) {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        for (path, (kind, len, seed, hole)) in &files {
+            let path = from.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let content = if *kind == 0 { vec![b'x'; *len] } else { noise(*len, *seed) };
+            let file = fs::File::create(&path).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, &content, hole.unwrap_or(0) as u64).unwrap();
+        }
+        let options = CreateOptions { chunk_size: 1 << 10, ..create_options(3) };
+        let bytes = archive(&from, &options);
+        let limits = Limits::default();
+        extract_stream(&bytes[..], &limits, &models(), &extract_options(&to), &Silent, &Interrupt::default()).unwrap();
+        assert_same(&from, &to);
+        for slot in &reader(&bytes).index().chunks {
+            prop_assert!(slot.raw_len <= 1280);
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use archive_support::*;
 use lma::archive::{ExtractOptions, create_from_tar, extract, extract_to_tar};
 use lma::progress::{Interrupt, Silent};
+use proptest::prelude::*;
 
 fn to_tar(archive: &[u8], options: &ExtractOptions) -> Vec<u8> {
     let mut out = Vec::new();
@@ -169,4 +170,48 @@ fn hostile_members_stay_beneath_the_root() {
     extract_all(&out, &to);
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     assert_eq!(fs::read(to.join("outside/dots")).unwrap(), b"evil");
+}
+
+/// A tar stream with every kind of header.
+fn varied_tar() -> &'static [u8] {
+    static TAR: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    TAR.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        sample_tree(dir.path());
+        for large in ["large.txt", "large-again.txt", "noise.bin"] {
+            fs::remove_file(dir.path().join(large)).unwrap();
+        }
+        let sparse = ["-cf", "-", "--format=posix", "-S", "special", "links"];
+        let mut tar = system_tar(&sparse, dir.path(), &[]).unwrap_or_default();
+        tar.truncate(tar.len().saturating_sub(1024).next_multiple_of(512));
+        while tar.ends_with(&[0; 512]) {
+            tar.truncate(tar.len() - 512);
+        }
+        tar.extend(to_tar(&archive(dir.path(), &create_options(1)), &ExtractOptions::default()));
+        tar
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Blocks that were changed and whose checksums fit: a result or an error, and what comes out can be read.
+    #[test]
+    fn changed_tar_streams_do_no_harm(changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..512, any::<u8>()), 1..6)) {
+        let mut tar = varied_tar().to_vec();
+        for (block, at, value) in changes {
+            let start = block.index(tar.len() / 512) * 512;
+            let block = &mut tar[start..start + 512];
+            block[at] = value;
+            let sum: u32 = block[..148].iter().chain(&block[156..]).map(|&byte| u32::from(byte)).sum::<u32>() + 256;
+            if block[257..262] == *b"ustar" {
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+        }
+        let mut out = Vec::new();
+        let options = create_options(2);
+        if create_from_tar(&tar[..], &mut out, &options, &Silent, &Interrupt::default()).is_ok() {
+            prop_assert!(reader(&out).entries().is_ok());
+        }
+    }
 }

@@ -20,6 +20,9 @@ pub fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<
     let target = resolve(path);
     let name =
         target.file_name().ok_or_else(|| Error::Usage(format!("{} is not the name of a file", path.display())))?;
+    if target.is_dir() {
+        return Err(Error::Refused(format!("{} is a directory", path.display())));
+    }
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

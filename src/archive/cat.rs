@@ -33,7 +33,7 @@ pub fn cat<W: Write>(
     let tree = Tree::new(reader.entries()?);
     let files = select(&tree, &Selection::new(options)?)?;
     let with_content = files.iter().map(|&(_, content)| content);
-    progress.total(with_content.clone().map(|content| content.size).sum());
+    progress.total(with_content.clone().map(|content| content.size).fold(0, u64::saturating_add));
     open_models(reader, models, with_content)?;
     let mut ahead = Ahead::new(Arc::clone(reader) as _, Arc::clone(models), options.workers);
     files.iter().for_each(|(_, content)| announce(&mut ahead, content));

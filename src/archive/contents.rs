@@ -43,6 +43,7 @@ pub(super) fn copy(
                 while len > 0 && failed.is_none() {
                     let now = len.min(ZEROS.len() as u64);
                     receive(&ZEROS[..now as usize])?;
+                    progress.advance(now, 0);
                     len -= now;
                 }
             }

@@ -9,7 +9,7 @@ use super::chunks::{Ahead, Decoded, repeat};
 use super::filter::{Excludes, Members, strip_components};
 use super::meta::FileId;
 use super::notes::{Notes, show, show_path};
-use super::parts::{Job, Parts, Write, plan};
+use super::parts::{Job, Parts, Write, data_len, plan};
 use super::restore::Restorer;
 use super::safe_path::{Root, id_of};
 use super::{ExtractOptions, Outcome};
@@ -41,7 +41,7 @@ pub fn extract(
         Kind::File(content) => Some(content),
         _ => None,
     });
-    progress.total(contents.clone().map(|content| content.size).sum());
+    progress.total(contents.clone().map(data_len).fold(0, u64::saturating_add));
     open_models(reader, models, contents)?;
     let mut ahead = Ahead::new(Arc::clone(reader) as _, Arc::clone(models), options.workers);
     let mut extractor = Extractor::new(Root::open(&options.dest)?, selection, options, &notes, interrupt);

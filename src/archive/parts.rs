@@ -209,7 +209,8 @@ impl Drop for Parts<'_> {
     }
 }
 
-fn data_len(content: &FileContent) -> u64 {
+/// Bytes of a file that are stored: all but its holes.
+pub(super) fn data_len(content: &FileContent) -> u64 {
     let data = content.extents.iter().filter_map(|extent| match extent {
         Extent::Data { len, .. } => Some(u64::from(*len)),
         Extent::Hole { .. } => None,

@@ -54,7 +54,7 @@ pub fn extract_to_tar<W: Write>(
         What::Content(content) => Some(content),
         _ => None,
     });
-    progress.total(contents.clone().map(|content| content.size).sum());
+    progress.total(contents.clone().map(|content| content.size).fold(0, u64::saturating_add));
     open_models(reader, models, contents.clone())?;
     let mut ahead = Ahead::new(Arc::clone(reader) as _, Arc::clone(models), options.workers);
     contents.for_each(|content| announce(&mut ahead, content));

@@ -140,12 +140,15 @@ impl<R: Read> TarReader<R> {
             match header.entry_type() {
                 EntryType::XHeader => {
                     let data = self.header_data(size)?;
-                    records.0.extend(Records::parse(&data).ok_or_else(|| self.damaged(malformed))?.0);
+                    let parsed = Records::parse(&data).ok_or_else(|| self.damaged(malformed))?;
+                    records.0.extend(parsed.0);
+                    self.charge(&records)?;
                 }
                 EntryType::XGlobalHeader => {
                     let data = self.header_data(size)?;
                     let parsed = Records::parse(&data).ok_or_else(|| self.damaged(malformed))?;
                     self.global.0.extend(parsed.0);
+                    self.charge(&self.global)?;
                 }
                 EntryType::GNULongName => long_path = Some(until_nul(self.header_data(size)?)),
                 EntryType::GNULongLink => long_link = Some(until_nul(self.header_data(size)?)),
@@ -156,6 +159,15 @@ impl<R: Read> TarReader<R> {
                 }
             }
         }
+    }
+
+    /// Refuses more records in force than one header may hold.
+    fn charge(&self, records: &Records) -> Result<()> {
+        let bytes: usize = records.0.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes as u64 <= HEADER_LIMIT {
+            return Ok(());
+        }
+        Err(self.damaged(format!("pax headers of {bytes} bytes together, more than {HEADER_LIMIT}")))
     }
 
     fn check_sum(&self, header: &Header) -> Result<()> {

@@ -4,6 +4,9 @@ use tar::{GnuExtSparseHeader, GnuSparseHeader};
 
 use super::pax::Records;
 
+/// Most runs of one file: a map is held in memory.
+const MAX_RUNS: usize = 1 << 22;
+
 /// A sparse file: where its data goes, and its size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Map {
@@ -32,6 +35,9 @@ impl Map {
 
     /// Adds the runs of an old GNU header.
     pub(super) fn add_gnu(&mut self, runs: &[GnuSparseHeader]) -> std::io::Result<()> {
+        if self.runs.len() > MAX_RUNS {
+            return Err(std::io::Error::other(format!("a map of more than {MAX_RUNS} runs")));
+        }
         for run in runs.iter().filter(|run| !run.is_empty()) {
             self.runs.push((run.offset()?, run.length()?));
         }
@@ -75,6 +81,9 @@ impl MapReader {
                 b'\n' => {
                     self.numbers.push(self.current.take().ok_or(())?);
                     let (&count, runs) = self.numbers.split_first().ok_or(())?;
+                    if count > MAX_RUNS as u64 {
+                        return Err(());
+                    }
                     if count.checked_mul(2).ok_or(())? == runs.len() as u64 {
                         return Ok(Some(runs.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()));
                     }
