@@ -9,7 +9,8 @@ BUDGET=${LMA_DEMO_BYTES:-160000}
 CORPUS=../shared/corpus/eval
 SAMPLE=16384
 
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; else bold='' plain=''; fi
+say() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; }
 run() { say "lma $*"; "$LMA" "$@"; }
 now() { date +%s.%N; }
 size() { stat -c %s "$1"; }
