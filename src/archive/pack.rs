@@ -97,6 +97,7 @@ impl<'a, W: Write> Packer<'a, W> {
 
     /// Appends bytes to the file.
     pub(super) fn data(&mut self, mut data: &[u8]) -> Result<()> {
+        self.sink.poll()?;
         let Some(mut file) = self.current.take() else { return Ok(()) };
         file.hasher.update(data);
         file.run(false, data.len() as u64);

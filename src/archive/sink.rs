@@ -87,10 +87,16 @@ impl<'a, W: Write> Sink<'a, W> {
         Ok(())
     }
 
+    /// To be asked while content is read, which may go on for long without a new chunk.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub(super) fn poll(&self) -> Result<()> {
+        if self.interrupt.raised() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
     fn write_next(&mut self) -> Result<()> {
-        if self.interrupt.raised() {
-            return Err(Error::Interrupted);
-        }
+        self.poll()?;
         match self.queue.pop_front() {
             None => {}
             Some(Next::Entries(entries)) => self.writer.entries(&entries)?,

@@ -22,7 +22,9 @@ struct Mounted<'a>(&'a Path);
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        let _ = Command::new("fusermount3").arg("-uz").arg(self.0).status();
+        if is_mounted(self.0) {
+            let _ = Command::new("fusermount3").arg("-uz").arg(self.0).status();
+        }
     }
 }
 

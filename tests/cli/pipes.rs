@@ -61,8 +61,10 @@ fn start_endless_create(dir: &Path) -> Child {
                 return;
             }
         }
-        // Slowly from here on: nobody's disk is to be filled.
-        while stdin.write_all(&block[..512]).is_ok() {
+        // Slowly from here on, and not for ever: nobody's disk is to be filled. The same content again and
+        // again makes no new chunk, and is interrupted all the same.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline && stdin.write_all(&block[..512]).is_ok() {
             std::thread::sleep(Duration::from_millis(1));
         }
     });

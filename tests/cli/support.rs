@@ -99,7 +99,7 @@ pub(crate) fn plant(root: &Path) -> PathBuf {
     .unwrap();
     // Not every file system has these.
     let _ = xattr::set(tree.join("docs/text.txt"), "user.origin", b"\x00raw\xff");
-    for (path, age) in [("docs/text.txt", 1_000_000_007), ("docs/deep", 86_400), ("noise.bin", 3)] {
+    for (path, age) in [("docs/text.txt", 100_000_007), ("docs/deep", 86_400), ("noise.bin", 3)] {
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000 + age, 123_456_789);
         File::open(tree.join(path)).unwrap().set_modified(time).unwrap();
     }
