@@ -12,7 +12,7 @@ use crate::archive::{self, ExtractOptions};
 /// # Errors
 /// Those of [`archive::cat`].
 pub(super) fn run(plan: Cat, context: &Context) -> Result<()> {
-    let models = Engine::new(&plan.machine)?.models();
+    let models = Engine::new(&plan.machine, &context.interrupt)?.models();
     let reader = input::reader(&plan.archive, context)?;
     let workers = plan.machine.workers(!reader.models().is_empty());
     let options = ExtractOptions { members: plan.members, workers, ..ExtractOptions::default() };

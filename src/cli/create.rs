@@ -15,7 +15,7 @@ use crate::archive::{self, CreateOptions, Outcome};
 pub(super) fn run(plan: Create, context: &Context) -> Result<()> {
     context.works_on(plan.output.path());
     output::spare_other_files(&plan.output)?;
-    let model = Engine::new(&plan.machine)?.encoder(plan.choice)?;
+    let model = Engine::new(&plan.machine, &context.interrupt)?.encoder(plan.choice)?;
     let options = CreateOptions {
         chunk_size: plan.chunk_size,
         choice: plan.choice,

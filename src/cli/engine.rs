@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::plan::Machine;
-#[cfg(not(feature = "llama"))]
-use crate::Error;
-use crate::Result;
 use crate::codec::Choice;
 use crate::format::CodecId;
 use crate::model::{Registry, RegistryConfig};
 use crate::predict::{LoadedModel, Models};
+use crate::progress::Interrupt;
+use crate::{Error, Result};
 
 /// The models of this machine, and what runs them.
 pub(super) struct Engine {
@@ -24,12 +23,12 @@ use without_models as backend;
 use backend::Backend;
 
 impl Engine {
-    /// An engine of this user's models. Checks the device, loads nothing.
+    /// An engine of this user's models, which gives up when interrupted. Checks the device, loads nothing.
     ///
     /// # Errors
     /// [`Error::Usage`] for a device that this build does not know.
-    pub(super) fn new(machine: &Machine) -> Result<Self> {
-        Ok(Self { backend: Backend::new(machine)? })
+    pub(super) fn new(machine: &Machine, interrupt: &Interrupt) -> Result<Self> {
+        Ok(Self { backend: Backend::new(machine, interrupt)? })
     }
 
     /// Finds and loads models when an archive's chunks ask for them.
@@ -58,22 +57,28 @@ pub(super) fn registry(model: Option<&std::path::Path>) -> Registry {
 
 #[cfg(feature = "llama")]
 mod with_models {
-    use super::{Arc, Choice, LoadedModel, Machine, Models, Result, registry};
+    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, Models, Result, registry};
     use crate::cli::args::Device;
     use crate::model::{self, EngineOptions, Engines};
-    use crate::progress::Interrupt;
 
     /// Runs models through llama.cpp.
     pub(in crate::cli) struct Backend(Arc<Engines>);
 
     impl Backend {
-        pub(in crate::cli) fn new(machine: &Machine) -> Result<Self> {
-            let device = match machine.device {
-                Device::Cpu => model::Device::Cpu,
-                Device::Cuda | Device::Metal | Device::Vulkan => model::Device::Gpu,
+        pub(in crate::cli) fn new(machine: &Machine, interrupt: &Interrupt) -> Result<Self> {
+            let (name, built) = match machine.device {
+                Device::Cpu => ("cpu", true),
+                Device::Cuda => ("cuda", cfg!(feature = "cuda")),
+                Device::Metal => ("metal", cfg!(feature = "metal")),
+                Device::Vulkan => ("vulkan", cfg!(feature = "vulkan")),
             };
+            if !built {
+                let text = format!("this build of lma lacks --device {name}; build it with the feature `{name}`");
+                return Err(Error::Usage(text));
+            }
+            let device = if machine.device == Device::Cpu { model::Device::Cpu } else { model::Device::Gpu };
             let (threads, streams) = (machine.threads, machine.streams);
-            let options = EngineOptions { threads, streams, device, interrupt: Interrupt::default() };
+            let options = EngineOptions { threads, streams, device, interrupt: interrupt.clone() };
             Ok(Self(Arc::new(Engines::new(registry(machine.model.as_deref()), options))))
         }
 
@@ -89,7 +94,7 @@ mod with_models {
 
 #[cfg(not(feature = "llama"))]
 mod without_models {
-    use super::{Arc, Choice, Error, LoadedModel, Machine, Models, Result};
+    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, Models, Result};
     use crate::cli::args::Device;
     use crate::predict::NoModels;
 
@@ -99,7 +104,7 @@ mod without_models {
     }
 
     impl Backend {
-        pub(in crate::cli) fn new(machine: &Machine) -> Result<Self> {
+        pub(in crate::cli) fn new(machine: &Machine, _: &Interrupt) -> Result<Self> {
             if machine.device == Device::Cpu {
                 Ok(Self { model_given: machine.model.is_some() })
             } else {

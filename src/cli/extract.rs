@@ -18,7 +18,7 @@ use crate::progress::Progress;
 /// # Errors
 /// Those of [`archive::extract`].
 pub(super) fn run(plan: &Extract, context: &Context) -> Result<()> {
-    let models = Engine::new(&plan.machine)?.models();
+    let models = Engine::new(&plan.machine, &context.interrupt)?.models();
     let Some(members) = members(&plan.selection)? else {
         context.reporter.warn("the list of members is empty: nothing is extracted");
         return Ok(());

@@ -93,6 +93,8 @@ fn run(chatter: Chatter, signals: bool, command: impl FnOnce(&Context) -> Result
     let code = match done {
         Ok(()) => context.exit_code(),
         Err(error) if context.stdout.closed() && output::is_broken_pipe(&error) => context.exit_code(),
+        // Whatever broke off because of it, in whichever layer.
+        Err(_) if context.interrupt.raised() => report(&Error::Interrupted, None),
         Err(error) => report(&error, context.archive()),
     };
     code as u8

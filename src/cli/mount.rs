@@ -36,7 +36,7 @@ pub(super) fn start(plan: &Mount) -> Result<Started> {
 /// # Errors
 /// Those of [`serve`], and of an archive that cannot be opened.
 pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
-    let models = Engine::new(&plan.machine)?.models();
+    let models = Engine::new(&plan.machine, &context.interrupt)?.models();
     let reader = input::reader(&Input::File(plan.archive), context)?;
     let defaults = MountOptions::default();
     let options = MountOptions {

@@ -17,7 +17,7 @@ use crate::limits::Limits;
 /// What prevents a verdict: a missing model, I/O, an interruption. Damage is not an error here but in
 /// the exit code.
 pub(super) fn run(plan: &Test, context: &Context) -> Result<()> {
-    let models = Engine::new(&plan.machine)?.models();
+    let models = Engine::new(&plan.machine, &context.interrupt)?.models();
     let source = input::source(&plan.archive, context)?;
     let workers = plan.machine.workers(true);
     let report = verify(source, &Limits::default(), &*models, workers, &context.reporter, &context.interrupt)?;
