@@ -84,7 +84,7 @@ impl PackedQ8 {
 }
 
 /// IEEE binary16 to binary32, exactly.
-fn f16_to_f32(half: u16) -> f32 {
+pub(super) fn f16_to_f32(half: u16) -> f32 {
     let sign = u32::from(half & 0x8000) << 16;
     let exponent = u32::from(half >> 10 & 0x1f);
     let fraction = u32::from(half & 0x3ff);

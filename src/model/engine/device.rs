@@ -5,7 +5,8 @@
 //! put into reference mode, which leaves only code paths whose result for a row does not depend on
 //! the other rows of the batch; and its table of optional functions is all but empty, so that
 //! llama.cpp finds no repacking or tiled buffer types. `graph_compute` is the seam where kernels of
-//! our own go in: [`super::products`] takes the products with Q8_0 weights, ggml does the rest.
+//! our own go in: [`super::graph`] takes the products with Q8_0 weights and plain
+//! attention, ggml does the rest.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -14,7 +15,7 @@ use std::sync::OnceLock;
 
 use llama_cpp_sys_2 as sys;
 
-use super::products;
+use super::graph;
 
 /// `GGML_BACKEND_API_VERSION` of the header that the structures below mirror.
 const API_VERSION: c_int = 3;
@@ -71,11 +72,11 @@ struct Backend {
 /// ggml's own `graph_compute`, once a backend was opened.
 static STOCK_COMPUTE: OnceLock<GraphCompute> = OnceLock::new();
 
-/// Computes a graph with our products in place of ggml's.
+/// Computes a graph with our operators in place of ggml's, as far as we have them.
 extern "C" fn graph_compute(backend: *mut Backend, graph: *mut sys::ggml_cgraph) -> sys::ggml_status {
     let Some(stock) = STOCK_COMPUTE.get() else { return sys::GGML_STATUS_FAILED };
     // SAFETY: ggml passes a live graph that nobody else uses during the call.
-    let _taken = unsafe { products::take_over(graph) };
+    let _taken = unsafe { graph::take_over(graph) };
     stock(backend, graph)
 }
 

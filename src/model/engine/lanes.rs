@@ -110,7 +110,7 @@ impl LlamaPredictor {
             params.n_outputs_max_per_seq = capacity as u32;
             params.n_threads = threads;
             params.n_threads_batch = threads;
-            params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_DISABLED;
+            params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_ENABLED;
             params.type_k = sys::GGML_TYPE_F16;
             params.type_v = sys::GGML_TYPE_F16;
             params.embeddings = false;

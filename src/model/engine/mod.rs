@@ -1,6 +1,8 @@
 //! llama.cpp: the only place that names it. Weights, vocabulary, and lanes of context.
 
+mod attention;
 mod device;
+mod graph;
 mod lanes;
 mod products;
 mod weights;

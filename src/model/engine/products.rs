@@ -1,32 +1,28 @@
-//! Products with Q8_0 weights on the kernels of [`crate::exact`], inside ggml's graph.
-//!
-//! A product node is turned into a custom operator for the time of one computation: ggml's own
-//! threads then call [`product`], each with its number, and its barriers order it with the rest.
+//! Products with Q8_0 weights on the kernels of [`crate::exact`].
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
-use std::ops::Range;
 use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
+use super::graph::{Takeover, part};
 use crate::exact::{Activations, BLOCK, KernelSet, Output, PackedQ8, matmul_q8};
-
-/// `GGML_N_TASKS_MAX`: run the operator on all threads.
-const ALL_THREADS: c_int = -1;
 
 /// Columns from which on threads share the columns instead of the outputs.
 const COLUMNS_PER_THREAD: usize = 8;
 
-/// Mirrors `ggml_custom_op_params`, the operator's parameters in a node.
-#[repr(C)]
-struct CustomParams {
-    function: extern "C" fn(*mut sys::ggml_tensor, c_int, c_int, *mut c_void),
-    n_tasks: c_int,
-    user_data: *const PackedQ8,
+/// How to take over a product node, if it is one with Q8_0 weights.
+pub(super) fn plan(node: &sys::ggml_tensor) -> Option<Takeover> {
+    if node.op != sys::GGML_OP_MUL_MAT || !is_plain_q8(node) {
+        return None;
+    }
+    // SAFETY: a product node has both sources.
+    let weights = packed(unsafe { &*node.src[0] })?;
+    Some(Takeover { function: product, user_data: Arc::as_ptr(&weights).cast_mut().cast(), weights: Some(weights) })
 }
 
 /// Repacked weights by the address of the originals, which stay in place while their model lives.
@@ -36,55 +32,6 @@ static PACKED: Mutex<Option<HashMap<usize, Arc<PackedQ8>>>> = Mutex::new(None);
 /// model is freed, as its addresses may serve another one.
 pub(super) fn forget() {
     *PACKED.lock().unwrap_or_else(PoisonError::into_inner) = None;
-}
-
-/// Nodes that are custom operators now; dropping it gives them back.
-pub(super) struct Taken(Vec<Node>);
-
-struct Node {
-    tensor: *mut sys::ggml_tensor,
-    op: sys::ggml_op,
-    params: [i32; 16],
-    /// Keeps the weights alive while the node points at them.
-    _weights: Arc<PackedQ8>,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        for node in &self.0 {
-            // SAFETY: the graph outlives this, see `take_over`.
-            unsafe {
-                (*node.tensor).op = node.op;
-                (*node.tensor).op_params = node.params;
-            }
-        }
-    }
-}
-
-/// Takes over every product with Q8_0 weights in the graph.
-///
-/// # Safety
-/// `graph` is live and used by nobody else until the result is dropped, except for its computation.
-pub(super) unsafe fn take_over(graph: *mut sys::ggml_cgraph) -> Taken {
-    let mut taken = Vec::new();
-    // SAFETY: node numbers below the count, in a live graph; tensors of a graph have their sources.
-    unsafe {
-        for i in 0..sys::ggml_graph_n_nodes(graph) {
-            let tensor = sys::ggml_graph_node(graph, i);
-            if (*tensor).op != sys::GGML_OP_MUL_MAT || !is_plain_q8(&*tensor) {
-                continue;
-            }
-            let Some(weights) = packed(&*(*tensor).src[0]) else { continue };
-            let node = Node { tensor, op: (*tensor).op, params: (*tensor).op_params, _weights: Arc::clone(&weights) };
-            let custom = CustomParams { function: product, n_tasks: ALL_THREADS, user_data: Arc::as_ptr(&weights) };
-            const { assert!(size_of::<CustomParams>() <= size_of::<[i32; 16]>()) };
-            // The parameters are 4-byte aligned, the structure wants 8.
-            (&raw mut (*tensor).op_params).cast::<CustomParams>().write_unaligned(custom);
-            (*tensor).op = sys::GGML_OP_CUSTOM;
-            taken.push(node);
-        }
-    }
-    Taken(taken)
 }
 
 /// Whether the node is a matrix of Q8_0 weights times F32 columns, all of it in plain order.
@@ -120,13 +67,6 @@ fn packed(weights: &sys::ggml_tensor) -> Option<Arc<PackedQ8>> {
     Some(packed)
 }
 
-/// The part `number` of `n` of `total`, in multiples of `unit`.
-fn part(total: usize, unit: usize, number: usize, n: usize) -> Range<usize> {
-    let units = total.div_ceil(unit);
-    let at = |i: usize| (units * i / n * unit).min(total);
-    at(number)..at(number + 1)
-}
-
 /// One thread's share of a product. Shares are static and columns independent, so neither the
 /// number of threads nor the way of sharing changes a bit.
 extern "C" fn product(node: *mut sys::ggml_tensor, thread: c_int, threads: c_int, weights: *mut c_void) {
@@ -134,7 +74,7 @@ extern "C" fn product(node: *mut sys::ggml_tensor, thread: c_int, threads: c_int
         static COLUMNS: RefCell<Activations> = RefCell::default();
     }
     let (thread, threads) = (thread as usize, threads as usize);
-    // SAFETY: `take_over` checked types, shapes and strides, and keeps the weights alive; each thread
+    // SAFETY: `plan` checked types, shapes and strides, and keeps the weights alive; each thread
     // writes outputs that no other one writes.
     unsafe {
         let (node, weights) = (&*node, &*weights.cast::<PackedQ8>());
