@@ -184,8 +184,8 @@ fn weigh(scores: &mut [f32]) -> [f32; LANES] {
         at += LANES;
     }
     let mut most = f32::NEG_INFINITY;
-    for l in 0..LANES {
-        most = if largest[l] > most { largest[l] } else { most };
+    for lane in largest {
+        most = if lane > most { lane } else { most };
     }
     let mut sums = [0f32; LANES];
     let mut at = 0;

@@ -1,5 +1,7 @@
 //! AVX2 with FMA: 8 outputs a vector, 4 columns a tile.
 #![allow(unsafe_code)]
+// A column's number indexes several arrays at once.
+#![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::{
     __m256, __m256i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_loadu_ps,

@@ -1,5 +1,7 @@
 //! AVX-512 with VNNI: 16 outputs a vector, 8 columns a tile.
 #![allow(unsafe_code)]
+// A column's number indexes several arrays at once.
+#![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::{
     __m512, __m512i, _mm512_add_epi32, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,

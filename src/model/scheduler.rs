@@ -219,10 +219,10 @@ impl Driver {
             if failures.iter().any(|(failed, _)| *failed == lane) {
                 return;
             }
-            if let Some(job) = &mut lanes[lane] {
-                if let Err(error) = job.stream.predicted(cdf) {
-                    failures.push((lane, error));
-                }
+            if let Some(job) = &mut lanes[lane]
+                && let Err(error) = job.stream.predicted(cdf)
+            {
+                failures.push((lane, error));
             }
         })
     }
