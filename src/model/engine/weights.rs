@@ -42,10 +42,10 @@ extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_voi
     }
     // SAFETY: llama.cpp passes a C string that lives during the call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-    if level == sys::GGML_LOG_LEVEL_ERROR {
-        if let Ok(mut last) = LAST_ERROR.lock() {
-            *last = text.trim().to_owned();
-        }
+    if level == sys::GGML_LOG_LEVEL_ERROR
+        && let Ok(mut last) = LAST_ERROR.lock()
+    {
+        *last = text.trim().to_owned();
     }
     tracing::debug!(target: "llama.cpp", "{}", text.trim_end());
 }
