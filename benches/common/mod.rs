@@ -150,9 +150,12 @@ pub(crate) fn machine() -> String {
     )
 }
 
-/// The command line, with the paths of this machine left out.
+/// The command line, without the file that the report goes to.
 pub(crate) fn command(bench: &str) -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--md") {
+        arguments.drain(at..arguments.len().min(at + 2));
+    }
     let mut line = format!("cargo bench --bench {bench}");
     if !arguments.is_empty() {
         // Writing to a string does not fail.
