@@ -46,10 +46,24 @@ const POLY: [f32; 6] = [
 /// The reason, where the logits leave no distribution: the slices differ in length, no codable
 /// logit is finite, or one is plus infinity.
 pub fn quantize(logits: &[f32], codable: &[bool], out: &mut Cdf) -> Result<(), &'static str> {
+    quantize_with(Kernel::best(), logits, codable, out)
+}
+
+/// What each version of the loops that this machine runs makes of the logits, with the version's
+/// name: all are equal to what [`quantize`] gives. For tests of just that.
+#[must_use]
+pub fn quantize_by_each(logits: &[f32], codable: &[bool]) -> Vec<(String, Result<Cdf, &'static str>)> {
+    let by = |&kernel: &Kernel| {
+        let mut cdf = Cdf::default();
+        (format!("{kernel:?}"), quantize_with(kernel, logits, codable, &mut cdf).map(|()| cdf))
+    };
+    Kernel::all().iter().map(by).collect()
+}
+
+fn quantize_with(kernel: Kernel, logits: &[f32], codable: &[bool], out: &mut Cdf) -> Result<(), &'static str> {
     if logits.len() != codable.len() {
         return Err("the number of logits is not the vocabulary's size");
     }
-    let kernel = Kernel::best();
     let max = kernel.largest(logits, codable);
     if max == f32::INFINITY {
         return Err("a logit is infinite");
