@@ -42,7 +42,9 @@ ratio: bench-deps
 fuzz: deps
 	@set -e; for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
 		echo "== fuzz $$target, $(FUZZ_SECONDS) s"; \
-		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096; \
+		case $$target in parser|open) more=tests/vectors;; *) more=;; esac; \
+		$(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target $$more -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -rss_limit_mb=4096; \
 	done
 
 fmt:

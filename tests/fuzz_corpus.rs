@@ -1,0 +1,85 @@
+//! Replays what the fuzzers start from and what they found: `fuzz/corpus/TARGET/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[allow(unreachable_pub, reason = "the library of the fuzz package")]
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+/// Runs a target on all committed inputs in the directories; names of 40 digits are a local fuzzer's own.
+fn replay(target: fn(&[u8]), directories: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = |directory: &&str| {
+        let files = fs::read_dir(root.join(directory)).unwrap_or_else(|error| panic!("{directory}: {error}"));
+        files.map(|file| file.unwrap().path()).collect::<Vec<_>>()
+    };
+    let mut files: Vec<PathBuf> = directories.iter().flat_map(list).collect();
+    files.retain(|file| file.is_file() && file.file_name().is_some_and(|name| name.len() != 40));
+    assert!(files.len() > 2, "the corpus is there");
+    files.sort();
+    for file in files {
+        // The name of a failing input, for the output of the test.
+        println!("{}", file.display());
+        target(&fs::read(file).unwrap());
+    }
+    target(&[]);
+}
+
+#[test]
+fn parser() {
+    replay(targets::parser, &["fuzz/corpus/parser", "tests/vectors"]);
+}
+
+#[test]
+fn open() {
+    replay(targets::open, &["fuzz/corpus/open", "tests/vectors"]);
+}
+
+#[test]
+fn repair() {
+    replay(targets::repair, &["fuzz/corpus/repair"]);
+}
+
+#[test]
+fn chunk() {
+    replay(targets::chunk, &["fuzz/corpus/chunk"]);
+}
+
+#[test]
+fn entropy() {
+    replay(targets::entropy, &["fuzz/corpus/entropy"]);
+}
+
+#[test]
+fn quantize() {
+    replay(targets::quantize, &["fuzz/corpus/quantize"]);
+}
+
+#[test]
+fn extract() {
+    replay(targets::extract, &["fuzz/corpus/extract"]);
+}
+
+#[test]
+fn roundtrip() {
+    replay(targets::roundtrip, &["fuzz/corpus/roundtrip"]);
+}
+
+#[test]
+fn mount_ops() {
+    replay(targets::mount_ops, &["fuzz/corpus/mount_ops"]);
+}
+
+/// Writes the archives that the fuzzers of archives start from.
+#[test]
+#[ignore = "writes into the sources"]
+fn write_seeds() {
+    for (number, sample) in targets::samples().iter().enumerate() {
+        for target in ["parser", "open"] {
+            let path = format!("{}/fuzz/corpus/{target}/seed-{number}", env!("CARGO_MANIFEST_DIR"));
+            fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+            fs::write(path, sample).unwrap();
+        }
+    }
+}
