@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lma::codec::{self, Choice};
+use lma::format::CodecId;
+use lma::predict::toy;
+
 #[allow(unreachable_pub, reason = "the library of the fuzz package")]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -71,15 +75,27 @@ fn mount_ops() {
     replay(targets::mount_ops, &["fuzz/corpus/mount_ops"]);
 }
 
-/// Writes the archives that the fuzzers of archives start from.
+/// Writes the archives and chunks that the fuzzers start from.
 #[test]
 #[ignore = "writes into the sources"]
 fn write_seeds() {
+    let write = |target: &str, number: usize, bytes: &[u8]| {
+        let path = format!("{}/fuzz/corpus/{target}/seed-{number}", env!("CARGO_MANIFEST_DIR"));
+        fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
     for (number, sample) in targets::samples().iter().enumerate() {
-        for target in ["parser", "open"] {
-            let path = format!("{}/fuzz/corpus/{target}/seed-{number}", env!("CARGO_MANIFEST_DIR"));
-            fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
-            fs::write(path, sample).unwrap();
+        ["parser", "open"].iter().for_each(|target| write(target, number, sample));
+    }
+    let text = toy::text(500, 3);
+    let padded = [&text[..], &[b' '; 700]].concat();
+    for (number, codec) in [CodecId::Lm, CodecId::Zstd, CodecId::Store].into_iter().enumerate() {
+        let encoded = codec::encode(&padded, Choice::Only(codec), Some(&toy::model())).unwrap();
+        for (direction, len) in [(2, padded.len()), (3, 100)] {
+            let [low, high] = (len as u16).to_le_bytes();
+            let seed = [&[number as u8, 0, direction, low, high][..], &encoded.stored].concat();
+            write("chunk", 10 + 2 * number + usize::from(direction == 3), &seed);
         }
+        write("chunk", 20 + number, &[&[number as u8, 1, 0, 0][..], &text].concat());
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use lma::container::{MemorySource, Reader, recover, verify};
+use lma::Error;
+use lma::container::{ContainerError, MemorySource, Reader, recover, verify};
 use lma::format::{Entry, Extent, FileContent, Kind};
 use lma::hash::Digest;
 use lma::predict::toy::ToyModels;
@@ -113,7 +114,10 @@ fn look_at(bytes: &[u8], original: Option<&Contents>) {
         }
     }
     let mut out = Vec::new();
-    if let Ok(report) = recover(source(bytes), &limits, &mut out, &Silent, &Interrupt::default()) {
+    let recovered = recover(source(bytes), &limits, &mut out, &Silent, &Interrupt::default());
+    let unwritable = matches!(&recovered, Err(Error::Container(ContainerError::Unwritable(_))));
+    assert!(!unwritable, "what cannot be saved ends the recovery: {recovered:?}");
+    if let Ok(report) = recovered {
         assert_eq!(parser::parse([&out[..]]).1, Ok(()), "what is recovered is an archive");
         assert_eq!(report.written.archive_len, out.len() as u64);
         let reader = Reader::open(source(&out), limits.clone()).expect("what is recovered opens");
