@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lma::archive::ExtractOptions;
 use lma::container::{FileSource, Opened, Reader, verify};
 use lma::limits::Limits;
-use lma::model::{Device, EngineOptions, Engines, Registry, RegistryConfig};
+use lma::model::{EngineOptions, Engines, Registry, RegistryConfig};
 use lma::predict::Models;
 use lma::progress::{Interrupt, Silent};
 use sha2::{Digest as _, Sha256};
@@ -39,7 +39,7 @@ fn expected(archive: &Path) -> BTreeMap<String, String> {
 fn models() -> Arc<dyn Models> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let config = RegistryConfig { model_path: vec![data], ..RegistryConfig::default() };
-    let options = EngineOptions { threads: 1, streams: 4, device: Device::Cpu, interrupt: Interrupt::default() };
+    let options = EngineOptions { threads: 1, streams: 4, ..EngineOptions::default() };
     Arc::new(Engines::new(Registry::new(config), options))
 }
 
@@ -75,7 +75,7 @@ fn golden_archives_are_read_for_ever() {
 fn the_golden_lm_archive_is_refused_without_its_model() {
     let file = fs::File::open(folder().join("format-1-lm.lma")).unwrap();
     let source = Arc::new(FileSource::new(file));
-    let options = EngineOptions { threads: 1, streams: 1, device: Device::Cpu, interrupt: Interrupt::default() };
+    let options = EngineOptions { threads: 1, streams: 1, ..EngineOptions::default() };
     let models = Engines::new(Registry::default(), options);
     let error = verify(source, &Limits::default(), &models, 1, &Silent, &Interrupt::default()).unwrap_err();
     assert_eq!(error.exit_code(), lma::ExitCode::Model, "{error}");

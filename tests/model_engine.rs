@@ -7,26 +7,30 @@ use std::sync::Arc;
 
 use lma::codec::lm::EncodeStream;
 use lma::codec::{self, Choice};
+use lma::exact::KernelSet;
 use lma::format::CodecId;
 use lma::hash::Digest;
-use lma::model::engine::{Device, LlamaPredictor, Weights};
+use lma::model::engine::{Arithmetic, Geometry, LlamaPredictor, Weights};
 use lma::model::{EngineOptions, Engines, Registry, RegistryConfig};
 use lma::predict::{Feed, Models, PredictError, Predictor, TokenId, TokenTable, Tokenizer, canary};
-use lma::progress::Interrupt;
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny.gguf")
 }
 
 fn weights() -> (Arc<Weights>, Arc<TokenTable>) {
-    let weights = Weights::load(&tiny(), "tiny", Device::Cpu).unwrap();
+    let weights = Weights::load(&tiny(), "tiny", Arithmetic::Exact).unwrap();
     let table = Arc::new(weights.table());
     (Arc::new(weights), table)
 }
 
+fn geometry(lanes: usize, window: usize, threads: usize) -> Geometry {
+    Geometry { lanes, window, threads, kernels: KernelSet::current() }
+}
+
 fn engines(threads: usize, streams: usize) -> Engines {
     let config = RegistryConfig { explicit: Some(tiny()), ..RegistryConfig::default() };
-    let options = EngineOptions { threads, streams, device: Device::Cpu, interrupt: Interrupt::default() };
+    let options = EngineOptions { threads, streams, ..EngineOptions::default() };
     Engines::new(Registry::new(config), options)
 }
 
@@ -78,7 +82,8 @@ fn distributions_are_the_same_in_every_batch_geometry() {
     let mut tokens = vec![table.start()];
     tokens.extend(weights.tokenize(TEXT.as_bytes()));
     tokens.truncate(90);
-    let open = |lanes, threads| LlamaPredictor::new(weights.clone(), table.clone(), lanes, 128, threads).unwrap();
+    let open =
+        |lanes, threads| LlamaPredictor::new(weights.clone(), table.clone(), geometry(lanes, 128, threads)).unwrap();
     let reference = digests(&mut open(1, 1), 0, &tokens, &[tokens.len()], &tokens);
     assert_eq!(reference.len(), tokens.len());
     assert_ne!(reference[0], reference[1]);
@@ -95,7 +100,7 @@ fn distributions_are_the_same_in_every_batch_geometry() {
 fn the_built_in_model_is_batch_invariant_to_the_end_of_its_window() {
     let registry = Registry::default();
     let found = registry.default_model();
-    let options = EngineOptions { threads: 2, streams: 3, device: Device::Cpu, interrupt: Interrupt::default() };
+    let options = EngineOptions { threads: 2, streams: 3, ..EngineOptions::default() };
     let model = Engines::new(registry, options).load(&found).unwrap();
     assert_eq!(model.record.vocab_size, 8192);
     // Longer than a window: the encoder feeds it in long pieces, the decoder token by token.
@@ -175,7 +180,7 @@ fn files_that_are_no_models_are_refused_with_the_reason() {
     for (name, bytes) in cases {
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let error = Weights::load(&path, name, Device::Cpu).err().unwrap();
+        let error = Weights::load(&path, name, Arithmetic::Exact).err().unwrap();
         assert!(matches!(&error, PredictError::Unusable { path, why } if path == name && !why.is_empty()), "{error}");
     }
 }
@@ -186,7 +191,8 @@ fn the_canary_does_not_depend_on_lanes_or_threads() {
     let canaries: Vec<Digest> = [(1, 1), (2, 2), (9, 3)]
         .into_iter()
         .map(|(lanes, threads)| {
-            let mut predictor = LlamaPredictor::new(weights.clone(), table.clone(), lanes, 64, threads).unwrap();
+            let mut predictor =
+                LlamaPredictor::new(weights.clone(), table.clone(), geometry(lanes, 64, threads)).unwrap();
             canary::canary(&mut predictor, &table).unwrap()
         })
         .collect();

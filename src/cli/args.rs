@@ -94,6 +94,16 @@ pub(super) enum Device {
     Vulkan,
 }
 
+/// How a model's probabilities are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Numerics {
+    /// Specified to the bit: archives decode on every machine
+    #[default]
+    Exact,
+    /// llama.cpp's own kernels: archives decode on machines like this one, and nowhere else
+    Native,
+}
+
 /// Which codecs may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Codec {
@@ -159,6 +169,9 @@ pub(super) struct Create {
     /// Bytes in a chunk, for example 64K: larger is smaller and makes random access slower [default: 64K]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) chunk_size: Option<u64>,
+    /// How the model's probabilities are computed
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) numerics: Numerics,
     #[command(flatten)]
     pub(super) machine: Machine,
     #[command(flatten)]

@@ -58,8 +58,8 @@ pub(super) fn registry(model: Option<&std::path::Path>) -> Registry {
 #[cfg(feature = "llama")]
 mod with_models {
     use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, Models, Result, registry};
-    use crate::cli::args::Device;
-    use crate::model::{self, EngineOptions, Engines};
+    use crate::cli::args::{Device, Numerics};
+    use crate::model::{Arithmetic, EngineOptions, Engines, KernelSet};
 
     /// Runs models through llama.cpp.
     pub(in crate::cli) struct Backend(Arc<Engines>);
@@ -76,9 +76,14 @@ mod with_models {
                 let text = format!("this build of lma lacks --device {name}; build it with the feature `{name}`");
                 return Err(Error::Usage(text));
             }
-            let device = if machine.device == Device::Cpu { model::Device::Cpu } else { model::Device::Gpu };
+            let arithmetic = match (machine.device, machine.numerics) {
+                (Device::Cpu, Numerics::Exact) => Arithmetic::Exact,
+                (Device::Cpu, Numerics::Native) => Arithmetic::Reference,
+                _ => Arithmetic::Gpu,
+            };
+            let kernels = KernelSet::from_env().map_err(Error::Usage)?;
             let (threads, streams) = (machine.threads, machine.streams);
-            let options = EngineOptions { threads, streams, device, interrupt: interrupt.clone() };
+            let options = EngineOptions { threads, streams, arithmetic, kernels, interrupt: interrupt.clone() };
             Ok(Self(Arc::new(Engines::new(registry(machine.model.as_deref()), options))))
         }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::args::{self, Codec, Device};
+use super::args::{self, Codec, Device, Numerics};
 use crate::archive::{DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE};
 use crate::codec::Choice;
 use crate::format::CodecId;
@@ -67,6 +67,8 @@ impl From<PathBuf> for Output {
 pub(super) struct Machine {
     pub(super) model: Option<PathBuf>,
     pub(super) device: Device,
+    /// For encoding; an archive says which numerics decode it.
+    pub(super) numerics: Numerics,
     pub(super) threads: usize,
     pub(super) streams: usize,
 }
@@ -76,7 +78,7 @@ impl Machine {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = bounded("--threads", args.threads, cores.min(MAX_THREADS), MAX_THREADS)?;
         let streams = bounded("--streams", args.streams, DEFAULT_STREAMS, MAX_STREAMS)?;
-        Ok(Self { model: args.model, device: args.device, threads, streams })
+        Ok(Self { model: args.model, device: args.device, numerics: Numerics::default(), threads, streams })
     }
 
     /// Chunks to work on at a time: as many as the model's streams, or as there are threads.
@@ -149,6 +151,13 @@ impl Create {
         if args.machine.model.is_some() && matches!(args.codec, Codec::Zstd | Codec::Store) {
             return Err(Error::Usage("--model has no use with --codec zstd or store".into()));
         }
+        if args.numerics == Numerics::Exact && args.machine.device != Device::Cpu {
+            return Err(Error::Usage(
+                "an accelerator computes native numerics: add --numerics native, and the archive can be read only by \
+                 a build and a device like this one"
+                    .into(),
+            ));
+        }
         Ok(Self {
             output: args.archive.into(),
             content,
@@ -162,7 +171,7 @@ impl Create {
                 Codec::Store => Choice::Only(CodecId::Store),
             },
             chunk_size: chunk_size(args.chunk_size)?,
-            machine: Machine::new(args.machine)?,
+            machine: Machine { numerics: args.numerics, ..Machine::new(args.machine)? },
         })
     }
 }

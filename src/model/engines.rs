@@ -6,9 +6,10 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::engine::{self, Device, LlamaPredictor, Weights};
+use super::engine::{Arithmetic, Geometry, LlamaPredictor, Weights};
 use super::registry::{Found, Location, Registry};
 use super::scheduler::Scheduler;
+use crate::exact::KernelSet;
 use crate::format::{ContextPolicy, ModelRecord, NumericsProfile};
 use crate::hash::Digest;
 use crate::predict::{LoadedModel, Models, PredictError, Predictor, canary};
@@ -36,10 +37,26 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Lanes: streams that make progress together. Fewer where memory would exceed 2 GiB.
     pub streams: usize,
-    /// Where weights are evaluated.
-    pub device: Device,
+    /// What evaluates the weights when encoding. When decoding the archive says so; but an accelerator is
+    /// used only if it is named here.
+    pub arithmetic: Arithmetic,
+    /// The kernels of exact arithmetic.
+    pub kernels: KernelSet,
     /// Ends streams in flight when raised.
     pub interrupt: Interrupt,
+}
+
+impl Default for EngineOptions {
+    /// One thread, one stream, exact arithmetic on this processor's best kernels.
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            streams: 1,
+            arithmetic: Arithmetic::Exact,
+            kernels: KernelSet::current(),
+            interrupt: Interrupt::default(),
+        }
+    }
 }
 
 /// Loads models, each once, by what archives say of them.
@@ -68,7 +85,7 @@ impl Engines {
     /// [`PredictError::Unusable`], or [`PredictError::Numerics`] where this machine is not batch
     /// invariant, so that nothing it encoded could be decoded.
     pub fn load(&self, found: &Found) -> Result<Arc<LoadedModel>, PredictError> {
-        let weights = self.weights(found)?;
+        let weights = self.weights(found, self.options.arithmetic)?;
         let window = match weights.trained_context() {
             0 => DEFAULT_WINDOW,
             trained => trained.clamp(canary::PROBE_LEN as u32, DEFAULT_WINDOW),
@@ -76,14 +93,14 @@ impl Engines {
         self.open_with(found, weights, ContextPolicy { window, overlap: (window / OVERLAP_DIVISOR).max(1) })
     }
 
-    fn weights(&self, found: &Found) -> Result<Weights, PredictError> {
+    fn weights(&self, found: &Found, arithmetic: Arithmetic) -> Result<Weights, PredictError> {
         match &found.location {
-            Location::File(path) => Weights::load(path, &path.display().to_string(), self.options.device),
+            Location::File(path) => Weights::load(path, &path.display().to_string(), arithmetic),
             Location::Builtin(bytes) => {
                 let file = in_memory(bytes)
                     .map_err(|error| PredictError::Engine(format!("cannot unpack the built-in model: {error}")))?;
                 let path = PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
-                Weights::load(&path, "the built-in model", self.options.device)
+                Weights::load(&path, "the built-in model", arithmetic)
             }
         }
     }
@@ -101,7 +118,9 @@ impl Engines {
         let (shards, threads) = shards(&weights, self.options.threads, lanes);
         let open = || {
             let window = (context.window as usize).max(canary::PROBE_LEN);
-            LlamaPredictor::new(Arc::clone(&weights), Arc::clone(&table), lanes.div_ceil(shards), window, threads)
+            let kernels = self.options.kernels;
+            let geometry = Geometry { lanes: lanes.div_ceil(shards), window, threads, kernels };
+            LlamaPredictor::new(Arc::clone(&weights), Arc::clone(&table), geometry)
         };
         let mut predictors = (0..shards).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
         let canary = canary::canary(&mut predictors[0], &table)?;
@@ -119,7 +138,7 @@ impl Engines {
                 .map_err(|_| PredictError::Engine("the vocabulary is too large".into()))?,
             tokens: table.digest(),
             context,
-            numerics: NumericsProfile(engine::numerics(self.options.device)),
+            numerics: NumericsProfile(weights.arithmetic().profile()),
             canary,
         };
         let predictors = predictors.into_iter().map(|predictor| Box::new(predictor) as Box<dyn Predictor>).collect();
@@ -127,6 +146,25 @@ impl Engines {
         let model = Arc::new(LoadedModel { record, table, tokenizer: weights, runner });
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&model));
         Ok(model)
+    }
+}
+
+impl Engines {
+    /// The arithmetic that an archive was made with.
+    fn arithmetic_of(&self, record: &ModelRecord) -> Result<Arithmetic, PredictError> {
+        let named = &record.numerics.0;
+        let known = Arithmetic::ARCHIVED.into_iter().find(|arithmetic| arithmetic.profile() == *named);
+        let why = match known {
+            Some(Arithmetic::Gpu) if self.options.arithmetic != Arithmetic::Gpu => {
+                "the archive was made on an accelerator; name this machine's with --device".to_owned()
+            }
+            Some(arithmetic) => return Ok(arithmetic),
+            None => {
+                let ours = Arithmetic::ARCHIVED.map(|arithmetic| format!("`{}`", arithmetic.profile())).join(", ");
+                format!("the archive was made with numerics `{named}`, this build computes {ours}")
+            }
+        };
+        Err(PredictError::Numerics { name: record.name.clone(), why })
     }
 }
 
@@ -144,13 +182,8 @@ impl Models for Engines {
             sha256: record.sha256.to_string(),
             hint: self.registry.missing_hint(),
         })?;
-        let ours = engine::numerics(self.options.device);
-        if record.numerics.0 != ours {
-            let why =
-                format!("the archive was made with numerics `{}`, this build computes `{ours}`", record.numerics.0);
-            return Err(PredictError::Numerics { name: record.name.clone(), why });
-        }
-        let weights = self.weights(&found)?;
+        let arithmetic = self.arithmetic_of(record)?;
+        let weights = self.weights(&found, arithmetic)?;
         let ContextPolicy { window, overlap } = record.context;
         if window > weights.trained_context().max(MAX_WINDOW) || window < 2 || overlap == 0 || overlap >= window {
             let why = format!("a window of {window} tokens with an overlap of {overlap} is out of bounds");

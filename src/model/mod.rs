@@ -13,7 +13,9 @@ pub mod registry;
 pub mod scheduler;
 
 #[cfg(feature = "llama")]
-pub use engine::Device;
+pub use crate::exact::KernelSet;
+#[cfg(feature = "llama")]
+pub use engine::Arithmetic;
 #[cfg(feature = "llama")]
 pub use engines::{EngineOptions, Engines};
 pub use registry::{Found, Location, Registry, RegistryConfig};

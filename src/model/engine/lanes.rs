@@ -2,12 +2,16 @@
 #![allow(unsafe_code)]
 
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
+use super::Arithmetic;
+use super::backend::{Exact, Refusals};
+use super::device::{self, Opening};
 use super::weights::{Weights, last_error};
 use crate::entropy::Cdf;
+use crate::exact::KernelSet;
 use crate::predict::{Feed, PredictError, Predictor, TokenTable, quantize};
 
 /// Most sequences that llama.cpp keeps in one context.
@@ -19,10 +23,26 @@ const LOGITS_BYTES: usize = 64 << 20;
 /// Tokens evaluated together at most.
 const MAX_BATCH: usize = 512;
 
+/// The shape of a predictor. It changes no bit of what the predictor predicts, only what it costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    /// Sequences side by side, at least 1 and at most 256.
+    pub lanes: usize,
+    /// Most tokens of a lane between two restarts.
+    pub window: usize,
+    /// Threads, at least 1.
+    pub threads: usize,
+    /// The kernels of exact arithmetic.
+    pub kernels: KernelSet,
+}
+
 /// A llama.cpp context with one sequence per lane.
 pub struct LlamaPredictor {
     context: NonNull<sys::llama_context>,
-    threadpool: NonNull<sys::ggml_threadpool>,
+    /// Threads of ggml's own kernels.
+    threadpool: Option<NonNull<sys::ggml_threadpool>>,
+    /// Why exact arithmetic refused a graph.
+    refusal: Refusals,
     weights: Arc<Weights>,
     table: Arc<TokenTable>,
     window: usize,
@@ -81,26 +101,32 @@ impl Batch {
 }
 
 impl LlamaPredictor {
-    /// Opens `lanes` lanes of `window` tokens each, evaluated on `threads` threads.
+    /// Opens lanes over weights.
     ///
     /// # Errors
-    /// [`PredictError::Engine`] where memory or an operator is missing.
-    pub fn new(
-        weights: Arc<Weights>,
-        table: Arc<TokenTable>,
-        lanes: usize,
-        window: usize,
-        threads: usize,
-    ) -> Result<Self, PredictError> {
-        let lanes = lanes.clamp(1, MAX_LANES);
+    /// [`PredictError::Engine`] where memory or a thread is missing.
+    pub fn new(weights: Arc<Weights>, table: Arc<TokenTable>, geometry: Geometry) -> Result<Self, PredictError> {
+        let Geometry { window, kernels, .. } = geometry;
+        let lanes = geometry.lanes.clamp(1, MAX_LANES);
         let capacity = (LOGITS_BYTES / (4 * weights.vocab_size())).clamp(lanes.min(32), MAX_BATCH).max(lanes);
-        let threads = i32::try_from(threads.max(1)).unwrap_or(1);
+        let threads = i32::try_from(geometry.threads.max(1)).unwrap_or(1);
         let too_large = || PredictError::Engine(format!("{lanes} lanes of {window} tokens are too many"));
         // llama.cpp rounds a sequence's cells up to 256.
         let cells = window.next_multiple_of(256);
         let n_ctx = u32::try_from(cells * lanes).map_err(|_| too_large())?;
+        let refusal = Refusals::default();
+        let arithmetic = weights.arithmetic();
+        let opening = match arithmetic {
+            Arithmetic::Exact => {
+                let packed = Arc::clone(weights.packed());
+                let exact = Exact::new(packed, geometry.threads, window, kernels, Arc::clone(&refusal));
+                Opening::Exact(Some(Box::new(exact.map_err(PredictError::Engine)?)))
+            }
+            Arithmetic::Reference | Arithmetic::Gpu => Opening::Reference,
+            Arithmetic::Stock { .. } => Opening::Stock,
+        };
         // SAFETY: plain data with a default constructor; the model outlives the context through `Arc`.
-        let (context, threadpool) = unsafe {
+        let context = device::opening(opening, || unsafe {
             let mut params = sys::llama_context_default_params();
             params.n_ctx = n_ctx;
             params.n_batch = capacity as u32;
@@ -110,7 +136,10 @@ impl LlamaPredictor {
             params.n_outputs_max_per_seq = capacity as u32;
             params.n_threads = threads;
             params.n_threads_batch = threads;
-            params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_ENABLED;
+            params.flash_attn_type = match arithmetic {
+                Arithmetic::Stock { flash_attention: false } => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+                _ => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            };
             params.type_k = sys::GGML_TYPE_F16;
             params.type_v = sys::GGML_TYPE_F16;
             params.embeddings = false;
@@ -118,19 +147,23 @@ impl LlamaPredictor {
             params.swa_full = true;
             // One cell range per lane, so that a token's cell is its position whatever other lanes do.
             params.kv_unified = false;
-            let context = NonNull::new(sys::llama_init_from_model(weights.raw(), params))
-                .ok_or_else(|| PredictError::Engine(last_error("llama.cpp cannot open a context")))?;
-            let mut pool = sys::ggml_threadpool_params_default(threads);
-            let threadpool = NonNull::new(sys::ggml_threadpool_new(&raw mut pool));
-            let Some(threadpool) = threadpool else {
-                sys::llama_free(context.as_ptr());
-                return Err(PredictError::Engine("cannot start the engine's threads".into()));
-            };
-            sys::llama_attach_threadpool(context.as_ptr(), threadpool.as_ptr(), threadpool.as_ptr());
-            (context, threadpool)
-        };
+            NonNull::new(sys::llama_init_from_model(weights.raw(), params))
+        });
+        let context = context.ok_or_else(|| PredictError::Engine(last_error("llama.cpp cannot open a context")))?;
         let batch = Batch { capacity, ..Batch::default() };
-        Ok(Self { context, threadpool, weights, table, window, batch, fed: vec![0; lanes], cdf: Cdf::default() })
+        let (threadpool, fed, cdf) = (None, vec![0; lanes], Cdf::default());
+        let mut predictor = Self { context, threadpool, refusal, weights, table, window, batch, fed, cdf };
+        if arithmetic != Arithmetic::Exact {
+            // SAFETY: a live context; the pool is detached and freed with it.
+            predictor.threadpool = Some(unsafe {
+                let mut pool = sys::ggml_threadpool_params_default(threads);
+                let pool = NonNull::new(sys::ggml_threadpool_new(&raw mut pool))
+                    .ok_or_else(|| PredictError::Engine("cannot start the engine's threads".into()))?;
+                sys::llama_attach_threadpool(context.as_ptr(), pool.as_ptr(), pool.as_ptr());
+                pool
+            });
+        }
+        Ok(predictor)
     }
 
     fn restart(&mut self, lane: usize) -> Result<(), PredictError> {
@@ -156,20 +189,9 @@ impl LlamaPredictor {
     }
 }
 
-impl Predictor for LlamaPredictor {
-    fn lanes(&self) -> usize {
-        self.fed.len()
-    }
-
-    fn window(&self) -> usize {
-        self.window
-    }
-
-    fn batch(&self) -> usize {
-        self.batch.capacity
-    }
-
-    fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
+impl LlamaPredictor {
+    /// Evaluates the tokens of the feeds.
+    fn feed(&mut self, feeds: &[Feed<'_>]) -> Result<(), PredictError> {
         self.batch.clear();
         for feed in feeds {
             if feed.restart {
@@ -194,21 +216,69 @@ impl Predictor for LlamaPredictor {
         // the vocabulary size (llama.cpp checks them again).
         let status = unsafe { sys::llama_decode(self.context.as_ptr(), self.batch.view()) };
         if status != 0 {
-            return Err(PredictError::Engine(last_error(&format!("llama.cpp returned {status}"))));
+            let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return Err(match refusal {
+                Some(why) => PredictError::Unusable { path: self.weights.label().to_owned(), why },
+                None => PredictError::Engine(last_error(&format!("llama.cpp returned {status}"))),
+            });
         }
-        let mut cdf = std::mem::take(&mut self.cdf);
-        let mut i = 0;
-        for (number, feed) in feeds.iter().enumerate() {
-            let end = i + feed.tokens.len();
-            for row in end - feed.outputs..end {
-                quantize::quantize(self.logits(row)?, self.table.codable(), &mut cdf)
-                    .map_err(|why| PredictError::Engine(format!("{}: {why}", self.weights.label())))?;
-                sink(number, &cdf);
-            }
-            i = end;
-        }
-        self.cdf = cdf;
         Ok(())
+    }
+
+    /// Feeds the lanes as [`Predictor::step`] does, and hands out the logits themselves: one binary32 number for
+    /// each token of the vocabulary.
+    ///
+    /// # Errors
+    /// [`PredictError`]; all lanes are unusable then until they are restarted.
+    pub fn evaluate(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &[f32])) -> Result<(), PredictError> {
+        self.feed(feeds)?;
+        self.each_output(feeds, |this, number, row| {
+            sink(number, this.logits(row)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `f` with the number of the feed and the row of the batch for each wanted output.
+    fn each_output(
+        &self,
+        feeds: &[Feed<'_>],
+        mut f: impl FnMut(&Self, usize, usize) -> Result<(), PredictError>,
+    ) -> Result<(), PredictError> {
+        let mut end = 0;
+        for (number, feed) in feeds.iter().enumerate() {
+            end += feed.tokens.len();
+            for row in end - feed.outputs..end {
+                f(self, number, row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Predictor for LlamaPredictor {
+    fn lanes(&self) -> usize {
+        self.fed.len()
+    }
+
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn batch(&self) -> usize {
+        self.batch.capacity
+    }
+
+    fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
+        self.feed(feeds)?;
+        let mut cdf = std::mem::take(&mut self.cdf);
+        let result = self.each_output(feeds, |this, number, row| {
+            quantize::quantize(this.logits(row)?, this.table.codable(), &mut cdf)
+                .map_err(|why| PredictError::Engine(format!("{}: {why}", this.weights.label())))?;
+            sink(number, &cdf);
+            Ok(())
+        });
+        self.cdf = cdf;
+        result
     }
 }
 
@@ -218,7 +288,9 @@ impl Drop for LlamaPredictor {
         unsafe {
             sys::llama_detach_threadpool(self.context.as_ptr());
             sys::llama_free(self.context.as_ptr());
-            sys::ggml_threadpool_free(self.threadpool.as_ptr());
+            if let Some(pool) = self.threadpool {
+                sys::ggml_threadpool_free(pool.as_ptr());
+            }
         }
     }
 }

@@ -4,27 +4,21 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::{Mutex, Once};
+use std::sync::{Arc, Mutex, Once};
 
 use llama_cpp_sys_2 as sys;
 
-use super::device;
+use super::Arithmetic;
+use super::device::{self, Opening};
+use super::packed::PackedWeights;
 use crate::predict::{PredictError, TokenId, TokenTable, Tokenizer};
-
-/// Where the weights are evaluated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Device {
-    /// The CPU in reference mode: the same bits in every batch geometry.
-    #[default]
-    Cpu,
-    /// The first accelerator that llama.cpp was built for.
-    Gpu,
-}
 
 /// A loaded model. Immutable after loading, so it is shared between threads.
 pub struct Weights {
     model: NonNull<sys::llama_model>,
     name: String,
+    arithmetic: Arithmetic,
+    packed: Arc<PackedWeights>,
 }
 
 // SAFETY: llama.cpp's model and vocabulary are read-only once loaded, and its functions on them
@@ -67,11 +61,11 @@ fn init() {
 }
 
 impl Weights {
-    /// Loads the GGUF file at `path`. `label` names it in errors.
+    /// Loads the GGUF file at `path`, to be evaluated by `arithmetic`. `label` names it in errors.
     ///
     /// # Errors
     /// [`PredictError::Unusable`] with the reason: not a GGUF, an encoder, a tokenizer that loses bytes.
-    pub fn load(path: &Path, label: &str, device: Device) -> Result<Self, PredictError> {
+    pub fn load(path: &Path, label: &str, arithmetic: Arithmetic) -> Result<Self, PredictError> {
         let unusable = |why: String| PredictError::Unusable { path: label.to_owned(), why };
         init();
         device::install().map_err(PredictError::Engine)?;
@@ -79,20 +73,22 @@ impl Weights {
             .map_err(|_| unusable("its path holds a NUL byte".into()))?;
         // A space in front of the text would be a byte that the chunk does not have.
         let overrides = [override_bool(c"tokenizer.ggml.add_space_prefix", false), override_bool(c"", false)];
+        let stock = matches!(arithmetic, Arithmetic::Stock { .. });
+        let opening = if stock { Opening::Stock } else { Opening::Reference };
         // SAFETY: plain data with a default constructor; the pointers set below outlive the call.
-        let model = unsafe {
+        let model = device::opening(opening, || unsafe {
             let mut params = sys::llama_model_default_params();
-            params.n_gpu_layers = if device == Device::Gpu { i32::MAX } else { 0 };
+            params.n_gpu_layers = if arithmetic == Arithmetic::Gpu { i32::MAX } else { 0 };
             params.split_mode = sys::LLAMA_SPLIT_MODE_NONE;
             // Read, not mapped: a failing disk is an error here, not a signal.
             params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
-            params.use_extra_bufts = false;
+            params.use_extra_bufts = stock;
             params.check_tensors = true;
             params.kv_overrides = overrides.as_ptr();
             sys::llama_model_load_from_file(c_path.as_ptr(), params)
-        };
+        });
         let model = NonNull::new(model).ok_or_else(|| unusable(last_error("llama.cpp cannot load it")))?;
-        let weights = Self { model, name: label.to_owned() };
+        let weights = Self { model, name: label.to_owned(), arithmetic, packed: Arc::default() };
         weights.check().map_err(unusable)?;
         Ok(weights)
     }
@@ -124,6 +120,22 @@ impl Weights {
 
     pub(super) fn raw(&self) -> *mut sys::llama_model {
         self.model.as_ptr()
+    }
+
+    pub(super) fn packed(&self) -> &Arc<PackedWeights> {
+        &self.packed
+    }
+
+    /// What the weights are evaluated by.
+    #[must_use]
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
+    /// Bytes of weights that exact arithmetic has packed so far: all of them once a token was evaluated.
+    #[must_use]
+    pub fn packed_bytes(&self) -> usize {
+        self.packed.memory()
     }
 
     fn vocab(&self) -> *const sys::llama_vocab {
@@ -243,7 +255,6 @@ impl Drop for Weights {
     fn drop(&mut self) {
         // SAFETY: contexts hold an `Arc` of this, so none is left.
         unsafe { sys::llama_model_free(self.raw()) }
-        super::products::forget();
     }
 }
 

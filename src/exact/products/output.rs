@@ -3,8 +3,6 @@
 
 use std::marker::PhantomData;
 
-use super::GROUP;
-
 /// A matrix of results: column `j`, output `i` at `j * stride + i`. Several threads may write
 /// different outputs of one matrix, hence no slice.
 pub struct Output<'a> {
@@ -32,17 +30,20 @@ impl<'a> Output<'a> {
         Self { first, len, stride, _borrow: PhantomData }
     }
 
-    /// Whether `columns` columns of `outputs` outputs fit.
+    /// Whether `columns` columns, at least one, of `outputs` outputs fit.
     pub(super) fn holds(&self, columns: usize, outputs: usize) -> bool {
-        outputs <= self.stride && (columns - 1) * self.stride + outputs <= self.len
+        outputs <= self.stride
+            && (columns - 1)
+                .checked_mul(self.stride)
+                .and_then(|at| at.checked_add(outputs))
+                .is_some_and(|n| n <= self.len)
     }
 
-    /// Writes the outputs from `first` on of one column: as many of `sums` as are below `outputs`.
-    pub(super) fn store(&mut self, column: usize, first: usize, outputs: usize, sums: &[f32; GROUP]) {
-        let n = GROUP.min(outputs - first);
+    /// Writes `sums` to the outputs from `first` on of one column.
+    pub(super) fn store(&mut self, column: usize, first: usize, sums: &[f32]) {
         let at = column * self.stride + first;
-        assert!(at + n <= self.len);
+        assert!(at + sums.len() <= self.len);
         // SAFETY: inside the matrix by the line above; valid and unshared by the constructors.
-        unsafe { self.first.add(at).copy_from_nonoverlapping(sums.as_ptr(), n) }
+        unsafe { self.first.add(at).copy_from_nonoverlapping(sums.as_ptr(), sums.len()) }
     }
 }

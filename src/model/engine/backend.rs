@@ -1,0 +1,125 @@
+//! Our ggml backend: computes llama.cpp's graphs on the kernels of [`crate::exact`], all of them or none.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use llama_cpp_sys_2 as sys;
+
+use super::abi::{Backend, Device, Graph};
+use super::packed::PackedWeights;
+use super::translate;
+use crate::exact::KernelSet;
+use crate::exact::pool::Pool;
+use crate::exact::steps::{Plan, RopeTable};
+
+/// Identifies backends that are ours.
+static GUID: [u8; 16] = *b"lma exact numer.";
+
+/// What one backend computes with.
+pub(super) struct Exact {
+    pool: Pool,
+    kernels: KernelSet,
+    weights: Arc<PackedWeights>,
+    /// Positions that tables are made for.
+    positions: usize,
+    ropes: Vec<Arc<RopeTable>>,
+    /// The plan of the last graph, with the graph's identity.
+    plan: Option<(u64, Plan)>,
+    refusal: Refusals,
+}
+
+/// Why a graph could not be computed; shared with the owner of the context.
+pub(super) type Refusals = Arc<Mutex<Option<String>>>;
+
+impl Exact {
+    /// A backend of `threads` threads for one model's `weights`. Refused graphs are reported to `refusal`.
+    ///
+    /// # Errors
+    /// The reason, where threads cannot be started.
+    pub(super) fn new(
+        weights: Arc<PackedWeights>,
+        threads: usize,
+        positions: usize,
+        kernels: KernelSet,
+        refusal: Refusals,
+    ) -> Result<Self, String> {
+        if !kernels.available() {
+            return Err(format!("this processor does not run the {} kernels", kernels.name()));
+        }
+        let pool = Pool::new(threads).map_err(|error| format!("cannot start the engine's threads: {error}"))?;
+        Ok(Self { pool, kernels, weights, positions, ropes: Vec::new(), plan: None, refusal })
+    }
+
+    fn compute(&mut self, graph: &Graph) -> Result<(), String> {
+        let known = |plan: &(u64, Plan)| graph.uid != 0 && plan.0 == graph.uid;
+        if !self.plan.as_ref().is_some_and(known) {
+            self.plan = None;
+            let tables = translate::Tables { positions: self.positions, ropes: &mut self.ropes };
+            // SAFETY: ggml passes a live graph that nobody else uses during the call.
+            let nodes = unsafe { translate::nodes(graph) };
+            let plan = translate::plan(&nodes, &self.weights, &mut self.pool, tables)?;
+            self.plan = Some((graph.uid, plan));
+        }
+        let Some((_, plan)) = &self.plan else { return Ok(()) };
+        // SAFETY: `new` has checked the kernels; the plan's views are of tensors of this graph, which ggml
+        // keeps in place as long as the graph has this identity, and nobody else uses them now.
+        unsafe { plan.run(self.kernels, &mut self.pool) }.map_err(str::to_owned)
+    }
+}
+
+pub(super) fn is_exact(backend: *mut Backend) -> bool {
+    // SAFETY: ggml passes a live backend.
+    !backend.is_null() && unsafe { ptr::eq((*backend).guid, &raw const GUID) }
+}
+
+/// Makes a ggml backend of it, to be freed by ggml.
+pub(super) fn open(exact: Box<Exact>, device: *mut Device) -> *mut Backend {
+    let none = ptr::null_mut();
+    Box::into_raw(Box::new(Backend {
+        guid: &raw const GUID,
+        get_name: Some(name),
+        free: Some(free),
+        set_tensor_async: none,
+        get_tensor_async: none,
+        set_tensor_2d_async: none,
+        get_tensor_2d_async: none,
+        cpy_tensor_async: none,
+        synchronize: none,
+        graph_plan_create: none,
+        graph_plan_free: none,
+        graph_plan_update: none,
+        graph_plan_compute: none,
+        graph_compute: Some(compute),
+        event_record: none,
+        event_wait: none,
+        graph_optimize: none,
+        device,
+        context: Box::into_raw(exact).cast::<c_void>(),
+    }))
+}
+
+extern "C" fn name(_: *mut Backend) -> *const c_char {
+    c"exact".as_ptr()
+}
+
+extern "C" fn free(backend: *mut Backend) {
+    // SAFETY: both boxes were made by `open`; ggml frees a backend once, when nobody uses it.
+    unsafe {
+        let backend = Box::from_raw(backend);
+        drop(Box::from_raw(backend.context.cast::<Exact>()));
+    }
+}
+
+extern "C" fn compute(backend: *mut Backend, graph: *mut Graph) -> sys::ggml_status {
+    // SAFETY: a backend made by `open`, which ggml uses from one thread at a time; a live graph.
+    let (exact, graph) = unsafe { (&mut *(*backend).context.cast::<Exact>(), &*graph) };
+    match exact.compute(graph) {
+        Ok(()) => sys::GGML_STATUS_SUCCESS,
+        Err(why) => {
+            *exact.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            sys::GGML_STATUS_FAILED
+        }
+    }
+}
