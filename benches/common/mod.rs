@@ -8,9 +8,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lma::model::{Device, EngineOptions, Engines, Registry, RegistryConfig};
+use lma::model::{EngineOptions, Engines, Registry, RegistryConfig};
 use lma::predict::LoadedModel;
-use lma::progress::Interrupt;
 
 pub(crate) mod peers;
 
@@ -120,7 +119,7 @@ pub(crate) fn size_name(size: usize) -> String {
 /// # Errors
 /// The model's.
 pub(crate) fn models(threads: usize, streams: usize) -> Result<(Arc<Engines>, Arc<LoadedModel>), Failure> {
-    let options = EngineOptions { threads, streams, device: Device::Cpu, interrupt: Interrupt::default() };
+    let options = EngineOptions { threads, streams, ..EngineOptions::default() };
     let engines = Arc::new(Engines::new(registry(), options));
     let model = engines.load(&engines.registry().preferred()?)?;
     Ok((engines, model))

@@ -20,7 +20,7 @@ pub struct ContextPolicy {
 }
 
 /// The arithmetic that turned weights and tokens into probabilities, by name and version
-/// (spec/numerics.md), for example `ref-1/x86-64-v3`. Equal names promise equal bits.
+/// (spec/numerics.md), for example `exact-1`. Equal names promise equal bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NumericsProfile(pub String);
 
@@ -141,7 +141,7 @@ pub(super) mod tests {
             vocab_size: 4096,
             tokens: Digest::of(b"tokens"),
             context: ContextPolicy { window: 512, overlap: 64 },
-            numerics: NumericsProfile("ref-1/x86-64-v3".into()),
+            numerics: NumericsProfile("exact-1".into()),
             canary: Digest::of(b"canary"),
         }
     }

@@ -63,9 +63,24 @@ impl Work<'_, '_> {
     }
 }
 
+/// How far ahead weights are fetched, in bytes: the next groups while the first columns meet these, so that
+/// the second-level cache always holds what comes next. Of very deep weights, whose groups do not fit into it,
+/// only the next blocks. Not for one column where the cache may hold the whole matrix: to ask for what is
+/// there costs as much as to use it.
+fn ahead(weights: &Packed, several: bool, step: usize) -> usize {
+    const CACHE: usize = 1 << 20;
+    let groups = step * weights.layout().bytes;
+    match () {
+        () if !several && weights.memory() < CACHE => 0,
+        () if groups > CACHE / 4 => CACHE / 64,
+        () => groups,
+    }
+}
+
 fn quantised<K: Kernels, F: Format>(work: &mut Work<'_, '_>, input: Quantised<'_>) {
     let several = work.columns.len() > 1;
     let step = if several { K::QUANTISED_GROUPS.1 } else { K::QUANTISED_GROUPS.0 };
+    let ahead = ahead(work.weights, several, step);
     let mut sums: Sums = [[0.0; MAX_GROUPS * GROUP]; MAX_COLUMNS];
     for group in work.groups.clone().step_by(step) {
         let mut tile = QuantisedTile {
@@ -73,7 +88,7 @@ fn quantised<K: Kernels, F: Format>(work: &mut Work<'_, '_>, input: Quantised<'_
             scales_at: work.weights.layout().scales_at,
             blocks: work.weights.depth() / BLOCK,
             column: input.column(work.columns.start),
-            ahead: step * work.weights.layout().bytes,
+            ahead,
         };
         let mut column = work.columns.start;
         while column < work.columns.end {

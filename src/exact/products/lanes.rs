@@ -14,8 +14,11 @@ pub(super) trait Lanes {
     const WIDTH: usize;
 
     /// Quads whose products of quants of so many bits are summed in 16 bits ([`Self::pairs`]) before they
-    /// are widened, a power of two up to 8; 0 where [`Self::dot`] sums in 32 bits at once.
+    /// are widened: 1, 2, 4 or 8; 0 where [`Self::dot`] sums in 32 bits at once.
     fn narrow(bits: u32) -> usize;
+
+    /// Whether [`Self::dot`] takes the offset off weights of 8 bits, as [`Self::signed_pairs`] does.
+    const SIGNED_BYTES: bool;
 
     /// A vector of `i32`, or of bytes: 4 for each output.
     type Ints: Copy;
@@ -38,9 +41,9 @@ pub(super) trait Lanes {
     unsafe fn subtract(a: Self::Ints, b: Self::Ints) -> Self::Ints;
     /// Times 2^BY.
     unsafe fn shift<const BY: u32>(a: Self::Ints) -> Self::Ints;
-    /// `sum` plus the products of 4 inputs; `weights` unsigned, `inputs` signed.
-    unsafe fn dot(sum: Self::Ints, weights: Self::Ints, inputs: Self::Ints) -> Self::Ints;
-    /// Sums of the products of 2 inputs, in 16 bits; `weights` of up to 6 bits.
+    /// `sum` plus the products of 4 inputs; `weights` unsigned of `BITS` bits, `inputs` signed.
+    unsafe fn dot<const BITS: u32>(sum: Self::Ints, weights: Self::Ints, inputs: Self::Ints) -> Self::Ints;
+    /// Sums of the products of 2 inputs, in 16 bits; `weights` unsigned of up to 6 bits.
     unsafe fn pairs(weights: Self::Ints, inputs: Self::Ints) -> Self::Ints;
     /// The same for weights of 8 bits less their offset of 128; no input is -128.
     unsafe fn signed_pairs(weights: Self::Ints, inputs: Self::Ints) -> Self::Ints;

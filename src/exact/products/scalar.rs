@@ -25,7 +25,7 @@ pub(super) fn matmul(
             let mut sums = [[0f32; GROUP]; TILE];
             match input {
                 Input::Quantised(input) => {
-                    quantised(weights.layout(), weights.group(group), input, first, &mut sums[..n])
+                    quantised(weights.layout(), weights.group(group), input, first, &mut sums[..n]);
                 }
                 Input::Plain(input) => plain(weights.layout(), weights.group(group), input, first, &mut sums[..n]),
             }

@@ -102,34 +102,40 @@ pub(super) unsafe fn quantised<L: Lanes, F: Format, const V: usize, const N: usi
     }
 }
 
-/// The integer sums of a run: exact, whatever their order.
+/// Integer sums of a run for each vector of outputs and each column, exact whatever their order.
+struct IntegerSums<L: Lanes, const V: usize, const N: usize> {
+    dots: [[L::Ints; N]; V],
+    /// Sums of 16 bits.
+    pairs: [[L::Ints; N]; V],
+}
+
+/// The integer sums of a run.
 #[inline(always)]
 unsafe fn dots<L: Lanes, F: Format, const V: usize, const N: usize>(run: &Run<'_>) -> [[L::Ints; N]; V] {
     // SAFETY: as in `quantised`.
     unsafe {
-        let mut dots = [[L::zero(); N]; V];
-        let mut pairs = [[L::zero(); N]; V];
+        let none = [[L::zero(); N]; V];
+        let mut sums = IntegerSums::<L, V, N> { dots: none, pairs: none };
         // Written out: as a loop it is not always unrolled, and the sums then live in memory.
-        quad::<L, F, V, N, 0>(run, &mut dots, &mut pairs);
-        quad::<L, F, V, N, 1>(run, &mut dots, &mut pairs);
-        quad::<L, F, V, N, 2>(run, &mut dots, &mut pairs);
-        quad::<L, F, V, N, 3>(run, &mut dots, &mut pairs);
+        quad::<L, F, V, N, 0>(run, &mut sums);
+        quad::<L, F, V, N, 1>(run, &mut sums);
+        quad::<L, F, V, N, 2>(run, &mut sums);
+        quad::<L, F, V, N, 3>(run, &mut sums);
         if runs(F::KIND) == 1 {
-            quad::<L, F, V, N, 4>(run, &mut dots, &mut pairs);
-            quad::<L, F, V, N, 5>(run, &mut dots, &mut pairs);
-            quad::<L, F, V, N, 6>(run, &mut dots, &mut pairs);
-            quad::<L, F, V, N, 7>(run, &mut dots, &mut pairs);
+            quad::<L, F, V, N, 4>(run, &mut sums);
+            quad::<L, F, V, N, 5>(run, &mut sums);
+            quad::<L, F, V, N, 6>(run, &mut sums);
+            quad::<L, F, V, N, 7>(run, &mut sums);
         }
-        dots
+        sums.dots
     }
 }
 
-/// Adds the products of quad `I` of a run to `dots`, perhaps by way of `pairs`.
+/// Adds the products of quad `I` of a run to `sums`.
 #[inline(always)]
 unsafe fn quad<L: Lanes, F: Format, const V: usize, const N: usize, const I: usize>(
     run: &Run<'_>,
-    dots: &mut [[L::Ints; N]; V],
-    pairs: &mut [[L::Ints; N]; V],
+    sums: &mut IntegerSums<L, V, N>,
 ) {
     let number = run.half * 4 + I;
     // Quads summed in 16 bits; with 0, sums are widened at once.
@@ -145,23 +151,21 @@ unsafe fn quad<L: Lanes, F: Format, const V: usize, const N: usize, const I: usi
             // A sum begins where it is first needed: registers are few.
             let first = if I == narrow.saturating_sub(1) { start::<L, F>(run, c) } else { L::zero() };
             for v in 0..V {
+                let weights = weights[v];
+                let (dot, pair) = (&mut sums.dots[v][c], &mut sums.pairs[v][c]);
+                let bytes = F::KIND.bits() == 8;
                 if narrow == 0 {
-                    let sum = if I == 0 { first } else { dots[v][c] };
-                    dots[v][c] = L::dot(sum, weights[v], inputs);
+                    let sum = if I == 0 { first } else { *dot };
+                    *dot = if bytes { L::dot::<8>(sum, weights, inputs) } else { L::dot::<6>(sum, weights, inputs) };
                     continue;
                 }
-                let pair = if F::KIND.bits() == 8 {
-                    L::signed_pairs(weights[v], inputs)
-                } else {
-                    L::pairs(weights[v], inputs)
-                };
-                pairs[v][c] = if I % narrow == 0 { pair } else { L::add_pairs(pairs[v][c], pair) };
+                let product = if bytes { L::signed_pairs(weights, inputs) } else { L::pairs(weights, inputs) };
+                *pair = if I.is_multiple_of(narrow) { product } else { L::add_pairs(*pair, product) };
                 if I % narrow == narrow - 1 {
-                    let sum = if I == narrow - 1 { first } else { dots[v][c] };
-                    dots[v][c] = L::widen_pairs(sum, pairs[v][c]);
-                    L::pin(&mut dots[v][c]);
-                } else {
-                    L::pin(&mut pairs[v][c]);
+                    *dot = L::widen_pairs(if I == narrow - 1 { first } else { *dot }, *pair);
+                } else if narrow == 8 {
+                    // Else one column after the other is computed, and all weights are spilled.
+                    L::pin(pair);
                 }
             }
         }
@@ -185,7 +189,7 @@ unsafe fn start<L: Lanes, F: Format>(run: &Run<'_>, c: usize) -> L::Ints {
             8 => L::shift::<3>(sum),
             16 => L::shift::<4>(sum),
             32 => L::shift::<5>(sum),
-            128 if L::narrow(8) == 0 => L::shift::<7>(sum),
+            128 if !L::SIGNED_BYTES => L::shift::<7>(sum),
             _ => L::zero(),
         }
     }
@@ -199,7 +203,7 @@ unsafe fn weights_of<L: Lanes, F: Format>(run: &Run<'_>, v: usize, quad: usize) 
     unsafe {
         if F::KIND.nibbles() {
             let line = L::load(group.add(run.b * BLOCK * GROUP / 2 + quad / 2 * 4 * GROUP + 4 * lane));
-            if quad % 2 == 0 { L::low(line) } else { L::high(line) }
+            if quad.is_multiple_of(2) { L::low(line) } else { L::high(line) }
         } else {
             L::load(group.add(run.b * BLOCK * GROUP + quad * 4 * GROUP + 4 * lane))
         }
@@ -209,7 +213,7 @@ unsafe fn weights_of<L: Lanes, F: Format>(run: &Run<'_>, v: usize, quad: usize) 
 /// Fetches block `b` of the weights that are wanted next. Where there are none, an address is just a number.
 #[inline(always)]
 fn fetch<L: Lanes, F: Format>(tile: &QuantisedTile, v: usize, b: usize) {
-    if v * L::WIDTH % GROUP != 0 {
+    if !(v * L::WIDTH).is_multiple_of(GROUP) {
         return;
     }
     let bytes = BLOCK * GROUP / if F::KIND.nibbles() { 2 } else { 1 };

@@ -94,7 +94,8 @@ macro_rules! lanes_of_16 {
             // SAFETY: the contract of the trait.
             unsafe {
                 let signed = _mm512_xor_si512(weights, _mm512_set1_epi8(-128));
-                let turned = _mm512_mask_sub_epi8(inputs, _mm512_movepi8_mask(signed), _mm512_setzero_si512(), inputs);
+                let negative = _mm512_movepi8_mask(signed);
+                let turned = _mm512_mask_sub_epi8(inputs, negative, _mm512_setzero_si512(), inputs);
                 _mm512_maddubs_epi16(_mm512_abs_epi8(signed), turned)
             }
         }
@@ -170,6 +171,8 @@ macro_rules! lanes_of_16 {
 }
 
 impl Lanes for Vnni {
+    const SIGNED_BYTES: bool = false;
+
     #[inline(always)]
     fn pin(_: &mut __m512i) {}
 
@@ -179,7 +182,7 @@ impl Lanes for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
+    unsafe fn dot<const BITS: u32>(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
         // SAFETY: the contract of the trait.
         unsafe { _mm512_dpbusd_epi32(sum, weights, inputs) }
     }
@@ -188,10 +191,12 @@ impl Lanes for Vnni {
 }
 
 impl Lanes for Avx512 {
+    const SIGNED_BYTES: bool = true;
+
     #[inline(always)]
     fn pin(a: &mut __m512i) {
-        // SAFETY: no instruction.
-        unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) *a, options(nomem, nostack, preserves_flags)) }
+        // SAFETY: as the trait says, the set's instructions are there.
+        unsafe { pin_zmm(a) }
     }
 
     #[inline(always)]
@@ -200,7 +205,7 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn dot(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
+    unsafe fn dot<const BITS: u32>(sum: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
         // SAFETY: the contract of the trait.
         unsafe { Self::widen_pairs(sum, Self::pairs(weights, inputs)) }
     }
@@ -209,10 +214,11 @@ impl Lanes for Avx512 {
 }
 
 impl Lanes for Avx2 {
+    const SIGNED_BYTES: bool = true;
     #[inline(always)]
     fn pin(a: &mut __m256i) {
-        // SAFETY: no instruction.
-        unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) *a, options(nomem, nostack, preserves_flags)) }
+        // SAFETY: as the trait says, the set's instructions are there.
+        unsafe { pin_ymm(a) }
     }
 
     const WIDTH: usize = 8;
@@ -266,7 +272,7 @@ impl Lanes for Avx2 {
         unsafe { _mm256_sll_epi32(a, _mm_cvtsi32_si128(BY as i32)) }
     }
     #[inline(always)]
-    unsafe fn dot(sum: __m256i, weights: __m256i, inputs: __m256i) -> __m256i {
+    unsafe fn dot<const BITS: u32>(sum: __m256i, weights: __m256i, inputs: __m256i) -> __m256i {
         // SAFETY: the contract of the trait.
         unsafe { Self::widen_pairs(sum, Self::pairs(weights, inputs)) }
     }
@@ -351,4 +357,18 @@ impl Lanes for Avx2 {
         // SAFETY: the contract of the trait.
         unsafe { _mm256_storeu_ps(to, values) }
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pin_zmm(a: &mut __m512i) {
+    // SAFETY: no instruction.
+    unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) * a, options(nomem, nostack, preserves_flags)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx")]
+fn pin_ymm(a: &mut __m256i) {
+    // SAFETY: no instruction.
+    unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) * a, options(nomem, nostack, preserves_flags)) }
 }

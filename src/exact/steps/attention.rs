@@ -211,6 +211,10 @@ unsafe fn attend_some<V: Vector, const Q: usize>(tile: &Tile<'_>, scores: *mut f
     // SAFETY: blocks of cells below the number of cells, which is a multiple of 16 where keys are.
     unsafe {
         let mut block = start;
+        while V::WIDE && block + 4 <= end {
+            score::<V, Q, 4>(tile, block, scores, stride);
+            block += 4;
+        }
         while V::WIDE && block + 2 <= end {
             score::<V, Q, 2>(tile, block, scores, stride);
             block += 2;

@@ -81,11 +81,6 @@ impl Vector for [f32; LANES] {
     }
 
     #[inline(always)]
-    fn signed_as(self, of: Self) -> Self {
-        lanes(|l| f32::from_bits(self[l].to_bits() | of[l].to_bits() & 0x8000_0000))
-    }
-
-    #[inline(always)]
     fn pow2_of_shifted(self) -> Self {
         self.map(|x| f32::from_bits((x.to_bits() << 23).wrapping_add(0x3f80_0000)))
     }

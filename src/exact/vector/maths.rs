@@ -6,7 +6,8 @@ use super::Vector;
 /// 1.5 * 2^23: adding it rounds to an integer in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
-/// e^x for x <= 0, within 3e-7 of it (relative); 0 below -87 and where `x` is no number.
+/// e^x for -87 <= x <= 0, within 3e-7 + 7.5e-8 |x| of it (relative): the series, and the rounding of the
+/// exponent of 2. 0 below -87 and where `x` is no number.
 #[inline(always)]
 pub(crate) fn exp<V: Vector>(x: V) -> V {
     let least = V::splat(-87.0);
@@ -28,7 +29,7 @@ fn negative<V: Vector>(x: V) -> V {
     V::splat(0.0).sub(x.abs())
 }
 
-/// 1 / (1 + e^-x).
+/// 1 / (1 + e^-x), within 1.2e-7; 0 where `x` is no number.
 #[inline(always)]
 pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
     let e = exp(negative(x));
@@ -36,15 +37,17 @@ pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
     x.select_ge(V::splat(0.0), one, e).div(one.add(e))
 }
 
-/// The hyperbolic tangent.
+/// The hyperbolic tangent, within 1.5e-7; -1 where `x` is no number. The sign comes from a comparison, not from
+/// the bit: the sign of a NaN that an operation makes is not the same on all processors.
 #[inline(always)]
 pub(crate) fn tanh<V: Vector>(x: V) -> V {
     let e = exp(negative(x.add(x)));
-    let one = V::splat(1.0);
-    one.sub(e).div(one.add(e)).signed_as(x)
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let size = one.sub(e).div(one.add(e));
+    x.select_ge(zero, size, zero.sub(size))
 }
 
-/// x * Phi(x), by its usual approximation with the hyperbolic tangent.
+/// x * Phi(x), by its usual approximation with the hyperbolic tangent; within 1.5e-7 |x| of that.
 #[inline(always)]
 pub(crate) fn gelu<V: Vector>(x: V) -> V {
     // sqrt(2 / pi)

@@ -68,8 +68,6 @@ pub(crate) trait Vector: Copy {
     fn select_ge(self, b: Self, then: Self, otherwise: Self) -> Self;
     /// Without the sign.
     fn abs(self) -> Self;
-    /// With the sign of `of` in place of its own, which is positive.
-    fn signed_as(self, of: Self) -> Self;
     /// 2^k of lanes that hold 1.5 * 2^23 + k, -126 <= k <= 127.
     fn pow2_of_shifted(self) -> Self;
     /// Lane `l` gets lane `l ^ 1`.

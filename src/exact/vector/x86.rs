@@ -102,15 +102,6 @@ impl Vector for One {
     }
 
     #[inline(always)]
-    fn signed_as(self, of: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe {
-            let sign = _mm512_and_si512(_mm512_castps_si512(of.0), _mm512_set1_epi32(SIGN));
-            _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(self.0), sign))
-        })
-    }
-
-    #[inline(always)]
     fn pow2_of_shifted(self) -> Self {
         // SAFETY: see above.
         Self(unsafe {
@@ -235,16 +226,6 @@ impl Vector for Two {
             unsafe { _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_set1_epi32(SIGN)), a) }
         }
         Self(half(self.0), half(self.1))
-    }
-
-    #[inline(always)]
-    fn signed_as(self, of: Self) -> Self {
-        #[inline(always)]
-        fn half(a: __m256, of: __m256) -> __m256 {
-            // SAFETY: see the module.
-            unsafe { _mm256_or_ps(a, _mm256_and_ps(of, _mm256_castsi256_ps(_mm256_set1_epi32(SIGN)))) }
-        }
-        Self(half(self.0, of.0), half(self.1, of.1))
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
@@ -27,14 +27,20 @@ pub(super) struct Exact {
     ropes: Vec<Arc<RopeTable>>,
     /// The plan of the last graph, with the graph's identity.
     plan: Option<(u64, Plan)>,
-    refusal: Refusals,
+    report: Arc<Report>,
 }
 
-/// Why a graph could not be computed; shared with the owner of the context.
-pub(super) type Refusals = Arc<Mutex<Option<String>>>;
+/// What a backend tells the owner of its context.
+#[derive(Default)]
+pub(super) struct Report {
+    /// Why the last graph could not be computed.
+    pub(super) refusal: Mutex<Option<String>>,
+    /// What the first graph consists of.
+    pub(super) graph: OnceLock<String>,
+}
 
 impl Exact {
-    /// A backend of `threads` threads for one model's `weights`. Refused graphs are reported to `refusal`.
+    /// A backend of `threads` threads for one model's `weights`.
     ///
     /// # Errors
     /// The reason, where threads cannot be started.
@@ -43,13 +49,13 @@ impl Exact {
         threads: usize,
         positions: usize,
         kernels: KernelSet,
-        refusal: Refusals,
+        report: Arc<Report>,
     ) -> Result<Self, String> {
         if !kernels.available() {
             return Err(format!("this processor does not run the {} kernels", kernels.name()));
         }
         let pool = Pool::new(threads).map_err(|error| format!("cannot start the engine's threads: {error}"))?;
-        Ok(Self { pool, kernels, weights, positions, ropes: Vec::new(), plan: None, refusal })
+        Ok(Self { pool, kernels, weights, positions, ropes: Vec::new(), plan: None, report })
     }
 
     fn compute(&mut self, graph: &Graph) -> Result<(), String> {
@@ -60,6 +66,7 @@ impl Exact {
             // SAFETY: ggml passes a live graph that nobody else uses during the call.
             let nodes = unsafe { translate::nodes(graph) };
             let plan = translate::plan(&nodes, &self.weights, &mut self.pool, tables)?;
+            self.report.graph.get_or_init(|| translate::describe(&nodes));
             self.plan = Some((graph.uid, plan));
         }
         let Some((_, plan)) = &self.plan else { return Ok(()) };
@@ -118,7 +125,7 @@ extern "C" fn compute(backend: *mut Backend, graph: *mut Graph) -> sys::ggml_sta
     match exact.compute(graph) {
         Ok(()) => sys::GGML_STATUS_SUCCESS,
         Err(why) => {
-            *exact.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            *exact.report.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             sys::GGML_STATUS_FAILED
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use llama_cpp_sys_2 as sys;
 
 use super::Arithmetic;
-use super::backend::{Exact, Refusals};
+use super::backend::{Exact, Report};
 use super::device::{self, Opening};
 use super::weights::{Weights, last_error};
 use crate::entropy::Cdf;
@@ -41,8 +41,8 @@ pub struct LlamaPredictor {
     context: NonNull<sys::llama_context>,
     /// Threads of ggml's own kernels.
     threadpool: Option<NonNull<sys::ggml_threadpool>>,
-    /// Why exact arithmetic refused a graph.
-    refusal: Refusals,
+    /// What exact arithmetic has to say.
+    report: Arc<Report>,
     weights: Arc<Weights>,
     table: Arc<TokenTable>,
     window: usize,
@@ -114,12 +114,12 @@ impl LlamaPredictor {
         // llama.cpp rounds a sequence's cells up to 256.
         let cells = window.next_multiple_of(256);
         let n_ctx = u32::try_from(cells * lanes).map_err(|_| too_large())?;
-        let refusal = Refusals::default();
+        let report = Arc::<Report>::default();
         let arithmetic = weights.arithmetic();
         let opening = match arithmetic {
             Arithmetic::Exact => {
                 let packed = Arc::clone(weights.packed());
-                let exact = Exact::new(packed, geometry.threads, window, kernels, Arc::clone(&refusal));
+                let exact = Exact::new(packed, geometry.threads, window, kernels, Arc::clone(&report));
                 Opening::Exact(Some(Box::new(exact.map_err(PredictError::Engine)?)))
             }
             Arithmetic::Reference | Arithmetic::Gpu => Opening::Reference,
@@ -152,7 +152,7 @@ impl LlamaPredictor {
         let context = context.ok_or_else(|| PredictError::Engine(last_error("llama.cpp cannot open a context")))?;
         let batch = Batch { capacity, ..Batch::default() };
         let (threadpool, fed, cdf) = (None, vec![0; lanes], Cdf::default());
-        let mut predictor = Self { context, threadpool, refusal, weights, table, window, batch, fed, cdf };
+        let mut predictor = Self { context, threadpool, report, weights, table, window, batch, fed, cdf };
         if arithmetic != Arithmetic::Exact {
             // SAFETY: a live context; the pool is detached and freed with it.
             predictor.threadpool = Some(unsafe {
@@ -164,6 +164,13 @@ impl LlamaPredictor {
             });
         }
         Ok(predictor)
+    }
+
+    /// What the graph of exact arithmetic consists of: a line for each operator, with its operands, but for
+    /// what depends on the batch. `None` before anything was evaluated, and for other arithmetics.
+    #[must_use]
+    pub fn graph(&self) -> Option<&str> {
+        self.report.graph.get().map(String::as_str)
     }
 
     fn restart(&mut self, lane: usize) -> Result<(), PredictError> {
@@ -216,7 +223,7 @@ impl LlamaPredictor {
         // the vocabulary size (llama.cpp checks them again).
         let status = unsafe { sys::llama_decode(self.context.as_ptr(), self.batch.view()) };
         if status != 0 {
-            let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let refusal = self.report.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
             return Err(match refusal {
                 Some(why) => PredictError::Unusable { path: self.weights.label().to_owned(), why },
                 None => PredictError::Engine(last_error(&format!("llama.cpp returned {status}"))),

@@ -1,7 +1,7 @@
 //! From ggml's graphs to plans of exact steps.
 //!
 //! Every operator of a graph is translated, or the graph is refused by name: nothing is left to ggml's own
-//! arithmetic (spec/numerics.md §3).
+//! arithmetic (spec/numerics.md §7).
 #![allow(unsafe_code)]
 
 mod attention;
@@ -10,6 +10,7 @@ mod rows;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
+use std::fmt::Write as _;
 use std::slice;
 use std::sync::Arc;
 
@@ -101,6 +102,30 @@ fn label(node: &Tensor) -> String {
     // SAFETY: ggml ends names with a NUL byte; operators have names that are C strings.
     let (op, name) = unsafe { (CStr::from_ptr(sys::ggml_op_desc(node)), CStr::from_ptr(node.name.as_ptr())) };
     format!("the operator {} ({})", op.to_string_lossy(), name.to_string_lossy())
+}
+
+/// A line for each node: its operator with its parameters, and where its operands come from, without what
+/// depends on the batch or the memory.
+pub(super) fn describe(nodes: &[&Tensor]) -> String {
+    let numbers: HashMap<*const Tensor, usize> =
+        nodes.iter().enumerate().map(|(i, &node)| (std::ptr::from_ref(node), i)).collect();
+    let mut text = String::new();
+    for (i, node) in nodes.iter().enumerate() {
+        // SAFETY: operators and types have names that are C strings.
+        let op = unsafe { CStr::from_ptr(sys::ggml_op_desc(*node)) }.to_string_lossy();
+        let parameters: Vec<String> = node.op_params.iter().map(|p| format!("{p:x}")).collect();
+        let _ = write!(text, "{op} {}", parameters.join(" ").trim_end_matches(" 0"));
+        for source in sources(node) {
+            let from = numbers.get(&std::ptr::from_ref(source)).or_else(|| numbers.get(&source.view_src.cast_const()));
+            let _ = match from {
+                Some(number) => write!(text, ", -{}", i.saturating_sub(*number)),
+                // SAFETY: as above.
+                None => write!(text, ", {}", unsafe { CStr::from_ptr(sys::ggml_type_name(source.type_)) }.to_string_lossy()),
+            };
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn sources(node: &Tensor) -> impl Iterator<Item = &Tensor> {
