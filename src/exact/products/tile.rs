@@ -163,6 +163,9 @@ unsafe fn quad<L: Lanes, F: Format, const V: usize, const N: usize, const I: usi
                 *pair = if I.is_multiple_of(narrow) { product } else { L::add_pairs(*pair, product) };
                 if I % narrow == narrow - 1 {
                     *dot = L::widen_pairs(if I == narrow - 1 { first } else { *dot }, *pair);
+                    if narrow == 4 {
+                        L::pin(dot);
+                    }
                 } else if narrow == 8 {
                     // Else one column after the other is computed, and all weights are spilled.
                     L::pin(pair);

@@ -139,13 +139,7 @@ unsafe fn with_one_body<V: Vector>(op: BinaryOp, out: *mut f32, a: *const f32, b
 /// # Safety
 /// `n` elements of each can be read or written.
 #[inline(always)]
-pub(super) unsafe fn zip<V: Vector, F: Zip<V> + Copy>(
-    out: *mut f32,
-    a: *const f32,
-    b: *const f32,
-    n: usize,
-    f: F,
-) {
+pub(super) unsafe fn zip<V: Vector, F: Zip<V> + Copy>(out: *mut f32, a: *const f32, b: *const f32, n: usize, f: F) {
     // SAFETY: below `n`.
     unsafe {
         let mut at = 0;

@@ -103,10 +103,7 @@ impl Step for SetRows {
             unsafe {
                 let chosen = index(&self.indices, place, self.out.extents[1])?;
                 if self.keys {
-                    let first = Keys::first_of(&self.out, chosen);
-                    for i in 0..width {
-                        *first.add(i * LANES) = f32_to_f16(*from.add(i));
-                    }
+                    scatter(set, Keys::first_of(&self.out, chosen), from, width);
                     continue;
                 }
                 let to = self.out.row_at([chosen, place[1], place[2]]);
@@ -117,6 +114,26 @@ impl Step for SetRows {
             }
         }
         Ok(())
+    }
+}
+
+per_set! {
+    /// Writes a key of `n` elements in the order of [`Keys`]: its elements lie 16 apart.
+    unsafe fn scatter = scatter_body(first: *mut u16, a: *const f32, n: usize)
+}
+
+#[inline(always)]
+unsafe fn scatter_body<V: Vector>(first: *mut u16, a: *const f32, n: usize) {
+    let mut halves = [0u16; LANES];
+    // SAFETY: below `n`, the caller's.
+    unsafe {
+        for at in (0..n).step_by(LANES) {
+            let count = LANES.min(n - at);
+            narrow_body::<V>(halves.as_mut_ptr(), a.add(at), count);
+            for (i, half) in halves[..count].iter().enumerate() {
+                *first.add((at + i) * LANES) = *half;
+            }
+        }
     }
 }
 

@@ -202,7 +202,7 @@ unsafe fn function_body<V: Vector>(function: Function, values: &mut [f32]) {
 fn of_all_sizes(sign: f32, count: u32) -> impl Iterator<Item = f32> {
     (0..255u32).flat_map(move |exponent| {
         let step = (1 << 23) / count;
-        (0..count).map(move |i| sign * f32::from_bits(exponent << 23 | i * step + exponent * 977 % step))
+        (0..count).map(move |i| sign * f32::from_bits((exponent << 23) + i * step + exponent * 977 % step))
     })
 }
 
@@ -260,11 +260,15 @@ fn sigmoid_and_tanh_are_near_the_true_values() {
 #[test]
 fn gelu_is_near_its_formula() {
     let mut worst = 0f64;
-    over(Function::Gelu, grid(-12.0, 12.0).chain(of_all_sizes(-1.0, 1 << 9)).chain(of_all_sizes(1.0, 1 << 9)), |x, y| {
-        let inner = (2.0 / std::f64::consts::PI).sqrt() * x * (1.0 + 0.044_715 * x * x);
-        let error = (y - 0.5 * x * (1.0 + inner.tanh())).abs();
-        worst = worst.max(error / x.abs().max(1e-30));
-    });
+    over(
+        Function::Gelu,
+        grid(-12.0, 12.0).chain(of_all_sizes(-1.0, 1 << 9)).chain(of_all_sizes(1.0, 1 << 9)),
+        |x, y| {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * x * (1.0 + 0.044_715 * x * x);
+            let error = (y - 0.5 * x * (1.0 + inner.tanh())).abs();
+            worst = worst.max(error / x.abs().max(1e-30));
+        },
+    );
     assert!(worst < 1.5e-7, "{worst:e} of the argument");
 }
 

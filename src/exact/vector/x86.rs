@@ -90,9 +90,7 @@ impl Vector for One {
     #[inline(always)]
     fn select_ge(self, b: Self, then: Self, otherwise: Self) -> Self {
         // SAFETY: see above.
-        Self(unsafe {
-            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, b.0), otherwise.0, then.0)
-        })
+        Self(unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, b.0), otherwise.0, then.0) })
     }
 
     #[inline(always)]
@@ -162,10 +160,7 @@ impl Vector for Two {
     unsafe fn widen(from: *const u16) -> Self {
         // SAFETY: see the module.
         unsafe {
-            Self(
-                _mm256_cvtph_ps(_mm_loadu_si128(from.cast())),
-                _mm256_cvtph_ps(_mm_loadu_si128(from.add(8).cast())),
-            )
+            Self(_mm256_cvtph_ps(_mm_loadu_si128(from.cast())), _mm256_cvtph_ps(_mm_loadu_si128(from.add(8).cast())))
         }
     }
 

@@ -10,25 +10,25 @@ use crate::exact::vector::LANES;
 
 /// Queries, caches, and what each token sees.
 #[derive(Clone, Debug)]
-struct Scene {
-    head: usize,
-    value_width: usize,
-    key_heads: usize,
+pub(super) struct Scene {
+    pub(super) head: usize,
+    pub(super) value_width: usize,
+    pub(super) key_heads: usize,
     /// Query heads for each key head.
-    shared: usize,
-    tokens: usize,
-    lanes: usize,
+    pub(super) shared: usize,
+    pub(super) tokens: usize,
+    pub(super) lanes: usize,
     /// Cells of a lane, a multiple of 16.
-    cells: usize,
+    pub(super) cells: usize,
     /// Lane after lane.
-    seen: Vec<Range<usize>>,
-    scale: f32,
-    cap: f32,
-    seed: u64,
+    pub(super) seen: Vec<Range<usize>>,
+    pub(super) scale: f32,
+    pub(super) cap: f32,
+    pub(super) seed: u64,
 }
 
 /// A scene's arrays.
-struct Arrays {
+pub(super) struct Arrays {
     queries: Array,
     /// `[head * key_heads, cells * lanes]`: the key of each cell as it is, not in the order of [`Keys`].
     keys: Array,
@@ -40,7 +40,7 @@ impl Scene {
         self.key_heads * self.shared
     }
 
-    fn arrays(&self) -> Arrays {
+    pub(super) fn arrays(&self) -> Arrays {
         let random = &mut Random(self.seed);
         let cells = self.cells * self.lanes;
         let queries = [self.head, self.tokens, self.heads(), self.lanes];
@@ -53,7 +53,7 @@ impl Scene {
     }
 
     /// The steps of the whole: keys into their order, the mask, attention; and what they need.
-    fn run(&self, arrays: &Arrays) -> Array {
+    pub(super) fn run(&self, arrays: &Arrays) -> Array {
         let mut random = Random(!self.seed);
         let cells = self.cells * self.lanes;
         let hidden = f32::NEG_INFINITY;
@@ -106,7 +106,8 @@ impl Scene {
 
     /// The same with a token alone: in the one lane, the one token of the batch.
     fn alone(&self, arrays: &Arrays, token: usize, lane: usize) -> Array {
-        let scene = Self { tokens: 1, lanes: 1, seen: vec![self.seen[lane * self.tokens + token].clone()], ..self.clone() };
+        let scene =
+            Self { tokens: 1, lanes: 1, seen: vec![self.seen[lane * self.tokens + token].clone()], ..self.clone() };
         let mut its = scene.arrays();
         for at in places(its.queries.extents()) {
             its.queries.set(at, arrays.queries.get([at[0], token, at[2], lane]));
@@ -256,13 +257,11 @@ proptest! {
         if !range.is_empty() && (at[0] + 1 < range.start || at[0] > range.end) {
             bad.push(0.0);
         }
-        for bad in bad {
-            let mut mask = mask.clone();
-            mask.set(at, bad);
-            let view = mask.shared();
-            let refusal = "a mask that does not show one range of cells, without a bias";
-            prop_assert_eq!(refused(&nothing, |_| step(view).0), refusal);
-        }
+        let mut mask = mask.clone();
+        mask.set(at, random.of(&bad));
+        let view = mask.shared();
+        let refusal = "a mask that does not show one range of cells, without a bias";
+        prop_assert_eq!(refused(&nothing, |_| step(view).0), refusal);
     }
 }
 

@@ -4,17 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BINARY: [BinaryOp; 4] = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div];
+pub(super) const BINARY: [BinaryOp; 4] = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div];
 
-const UNARY: [UnaryOp; 7] = [
-    UnaryOp::Neg,
-    UnaryOp::Relu,
-    UnaryOp::Sigmoid,
-    UnaryOp::Silu,
-    UnaryOp::Tanh,
-    UnaryOp::Gelu,
-    UnaryOp::GeluQuick,
-];
+pub(super) const UNARY: [UnaryOp; 7] =
+    [UnaryOp::Neg, UnaryOp::Relu, UnaryOp::Sigmoid, UnaryOp::Silu, UnaryOp::Tanh, UnaryOp::Gelu, UnaryOp::GeluQuick];
 
 const FILLS: [Fill; 3] = [Fill::Plain, Fill::Tiny, Fill::Wild];
 
@@ -24,7 +17,7 @@ fn extents() -> impl Strategy<Value = [usize; 4]> {
 
 /// `x` divided by one of its divisors.
 fn part(x: usize, random: &mut Random) -> usize {
-    let parts: Vec<usize> = (1..=x).filter(|part| x % part == 0).collect();
+    let parts: Vec<usize> = (1..=x).filter(|part| x.is_multiple_of(*part)).collect();
     random.of(&parts)
 }
 

@@ -106,5 +106,8 @@ fn negative_positions_are_refused() {
     let mut positions = Array::dense(Element::I32, [5, 1, 1, 1]);
     positions.set_index([3, 0, 0, 0], -1);
     let positions = positions.shared();
-    assert_eq!(refused(&out, |out| one(Rope { table: Arc::clone(&table), positions, out, a: out })), "a position is negative");
+    assert_eq!(
+        refused(&out, |out| one(Rope { table: Arc::clone(&table), positions, out, a: out })),
+        "a position is negative"
+    );
 }

@@ -56,7 +56,9 @@ impl Translator<'_> {
                 self.see(mask, view)
             }
         };
-        if mask.ne[0] as usize != cells || mask.ne[1] as usize != tokens || mask.ne[2] != 1
+        if mask.ne[0] as usize != cells
+            || mask.ne[1] as usize != tokens
+            || mask.ne[2] != 1
             || mask.ne[3] as usize != lanes
         {
             return undefined("its mask's shape does not fit");

@@ -51,9 +51,10 @@ pub(super) unsafe fn nodes(graph: &Graph) -> Vec<&Tensor> {
 }
 
 fn is_computed(node: &Tensor) -> bool {
-    let moves_nothing =
-        matches!(node.op, sys::GGML_OP_NONE | sys::GGML_OP_RESHAPE | sys::GGML_OP_VIEW | sys::GGML_OP_PERMUTE
-            | sys::GGML_OP_TRANSPOSE);
+    let moves_nothing = matches!(
+        node.op,
+        sys::GGML_OP_NONE | sys::GGML_OP_RESHAPE | sys::GGML_OP_VIEW | sys::GGML_OP_PERMUTE | sys::GGML_OP_TRANSPOSE
+    );
     !moves_nothing && node.flags & COMPUTE != 0 && node.ne.iter().all(|&n| n > 0)
 }
 
@@ -120,7 +121,9 @@ pub(super) fn describe(nodes: &[&Tensor]) -> String {
             let _ = match from {
                 Some(number) => write!(text, ", -{}", i.saturating_sub(*number)),
                 // SAFETY: as above.
-                None => write!(text, ", {}", unsafe { CStr::from_ptr(sys::ggml_type_name(source.type_)) }.to_string_lossy()),
+                None => {
+                    write!(text, ", {}", unsafe { CStr::from_ptr(sys::ggml_type_name(source.type_)) }.to_string_lossy())
+                }
             };
         }
         text.push('\n');

@@ -1,9 +1,7 @@
 //! Products, and operators that move rows.
 
 use super::{Tensor, Translator, Undefined, is_weights, root, rows_of, source, undefined};
-use crate::exact::steps::{
-    Copy, DenseProduct, GetRows, GetWeights, Keys, QuantizeInputs, QuantizedProduct, SetRows,
-};
+use crate::exact::steps::{Copy, DenseProduct, GetRows, GetWeights, Keys, QuantizeInputs, QuantizedProduct, SetRows};
 use crate::exact::view::Element;
 
 impl Translator<'_> {
