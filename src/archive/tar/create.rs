@@ -117,6 +117,9 @@ impl Converter<'_> {
         let (Some(uid), Some(gid)) = (id(member.uid), id(member.gid)) else {
             return left_out("an owner that does not fit 32 bits");
         };
+        if let Some(why) = &member.acl_lost {
+            self.notes.warn(&format!("{}: {why}; left out", show(&member.path)));
+        }
         let entry = Entry {
             path,
             kind,
