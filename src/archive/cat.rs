@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::chunks::Ahead;
 use super::contents::{Holes, announce, copy};
-use super::extract::{Selection, open_models};
+use super::extract::open_models;
+use super::filter::Selection;
 use super::notes::{Notes, show};
 use super::{ExtractOptions, Outcome, Tree};
 use crate::container::Reader;
