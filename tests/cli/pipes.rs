@@ -112,18 +112,26 @@ fn an_interrupt_that_is_passed_on_is_one() {
 }
 
 #[test]
-fn a_second_interrupt_ends_what_waits_for_input_and_leaves_nothing_behind() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("out")).unwrap();
-    let mut child = lma(dir.path());
-    let mut child = child.args(["create", "out/a.lma", "--from-tar", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    wait_for_temporary_file(dir.path());
-    signal(&child, Signal::INT);
-    std::thread::sleep(Duration::from_millis(1500));
-    assert!(child.try_wait().unwrap().is_none(), "nothing comes through the pipe");
-    signal(&child, Signal::INT);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0);
+fn an_interrupt_while_waiting_for_input_leaves_nothing_behind() {
+    for again in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("out")).unwrap();
+        let mut child = lma(dir.path());
+        let mut child = child.args(["create", "out/a.lma", "--from-tar", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let pipe = child.stdin.take();
+        wait_for_temporary_file(dir.path());
+        signal(&child, Signal::INT);
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(child.try_wait().unwrap().is_none(), "nothing comes through the pipe");
+        // A second interrupt does not wait for input; or whoever feeds the pipe was interrupted as well.
+        if again {
+            signal(&child, Signal::INT);
+        } else {
+            drop(pipe);
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0);
+    }
 }
 
 #[test]

@@ -76,6 +76,10 @@ pub fn create_from_tar<R: Read, W: Write>(
         }
         packer.finish_file(entry)?;
     }
+    // What feeds the pipe was most likely interrupted too, and ended the stream early.
+    if interrupt.raised() {
+        return Err(Error::Interrupted);
+    }
     if !tar.ended {
         notes.warn("the tar stream has no end mark; it may have been cut off");
     }
