@@ -6,7 +6,7 @@ use super::context::Context;
 use super::engine::Engine;
 use super::json;
 use super::plan::Test;
-use super::{escape, input, units};
+use super::{escape, input, no_archive, units};
 use crate::Result;
 use crate::container::{ContainerError, VerifyReport, verify};
 use crate::limits::Limits;
@@ -20,8 +20,15 @@ pub(super) fn run(plan: &Test, context: &Context) -> Result<()> {
     let models = Engine::new(&plan.machine, &context.interrupt)?.models();
     let source = input::source(&plan.archive, context)?;
     let workers = plan.machine.workers(true);
-    let report = verify(source, &Limits::default(), &*models, workers, &context.reporter, &context.interrupt)?;
+    let mut report = verify(source, &Limits::default(), &*models, workers, &context.reporter, &context.interrupt)?;
     context.reporter.finish();
+    if !plan.json
+        && report.chunks_good + report.files_good == 0
+        && report.chunks_bad.is_empty()
+        && let Some(at) = report.structure.iter().position(|error| no_archive(error).is_some())
+    {
+        return Err(report.structure.swap_remove(at).into());
+    }
     if !report.is_good() {
         context.found_damage();
     }
