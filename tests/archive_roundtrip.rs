@@ -63,6 +63,41 @@ fn old_files_are_replaced_or_kept() {
 }
 
 #[test]
+fn what_is_kept_needs_nothing_of_its_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir_all(&from).unwrap();
+    fs::write(from.join("a"), "new").unwrap();
+    for link in ["b", "c", "d"] {
+        fs::hard_link(from.join("a"), from.join(link)).unwrap();
+    }
+    let archive = archive(&from, &create_options(1));
+    let options = ExtractOptions { keep_old: true, ..extract_options(&to) };
+    let extract_kept = |streamed: bool| {
+        let interrupt = Interrupt::default();
+        if streamed {
+            extract_stream(&archive[..], &Limits::default(), &models(), &options, &Silent, &interrupt)
+        } else {
+            extract(&reader(&archive), &models(), &options, &Silent, &interrupt)
+        }
+    };
+    for streamed in [false, true] {
+        let _ = fs::remove_dir_all(&to);
+        fs::create_dir_all(&to).unwrap();
+        // Other content, and no longer one file: the names that are missing get the content of the archive.
+        fs::write(to.join("a"), "old a").unwrap();
+        fs::write(to.join("b"), "old b").unwrap();
+        assert_eq!(extract_kept(streamed).unwrap().warnings, 2);
+        let content = |name: &str| fs::read_to_string(to.join(name)).unwrap();
+        assert_eq!(["a", "b", "c", "d"].map(content), ["old a", "old b", "new", "new"]);
+        assert_eq!(fs::metadata(to.join("c")).unwrap().ino(), fs::metadata(to.join("d")).unwrap().ino());
+        // Once more with everything there.
+        assert_eq!(extract_kept(streamed).unwrap().warnings, 4);
+        assert_eq!(["a", "b", "c", "d"].map(content), ["old a", "old b", "new", "new"]);
+    }
+}
+
+#[test]
 fn members_are_selected_and_stripped() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));

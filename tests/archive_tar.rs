@@ -4,6 +4,7 @@ mod archive_support;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -103,6 +104,80 @@ fn what_the_systems_tar_writes_is_read() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn holes_stay_holes_on_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir_all(&to).unwrap();
+    fs::create_dir(&from).unwrap();
+    let long = format!("{}-\u{fc}", "n".repeat(150));
+    for (name, len, islands) in [
+        ("in the middle", 64 << 20, &[0, 9 << 20, 40 << 20][..]),
+        ("all hole", 32 << 20, &[]),
+        ("at the end", 1 << 20, &[(1 << 20) - 4096]),
+        (&long, 1 << 20, &[500_000]),
+    ] {
+        let file = fs::File::create(from.join(name)).unwrap();
+        file.set_len(len).unwrap();
+        islands.iter().for_each(|&at| file.write_all_at(&noise(4096, at), at).unwrap());
+    }
+    let tar = to_tar(&archive(&from, &create_options(2)), &ExtractOptions::default());
+    assert!(tar.len() < 200_000, "{} bytes of tar", tar.len());
+    extract_all(&from_tar(&tar, 2), &dir.path().join("back"));
+    assert_same(&from, &dir.path().join("back"));
+    if system_tar(&["-xpf", "-"], &to, &tar).is_some() {
+        assert_same(&from, &to);
+        let blocks = fs::metadata(to.join("in the middle")).unwrap().blocks();
+        assert!(blocks * 512 < 4 << 20, "{blocks} blocks");
+    }
+}
+
+/// Access for the owner and for user 1, as the kernel stores it.
+fn acl() -> Vec<u8> {
+    let entry = |tag: u8, bits: u8, id: u32| [&[tag, 0, bits, 0][..], &id.to_le_bytes()].concat();
+    let none = u32::MAX;
+    let entries = [entry(1, 7, none), entry(2, 4, 1), entry(4, 5, none), entry(16, 5, none), entry(32, 0, none)];
+    [&2u32.to_le_bytes()[..], &entries.concat()].concat()
+}
+
+#[test]
+fn acls_go_through_the_systems_tar_as_texts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to, back) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("back"));
+    fs::create_dir_all(&to).unwrap();
+    fs::create_dir_all(from.join("d")).unwrap();
+    fs::write(from.join("d/f"), "x").unwrap();
+    let set = |path: &str, name: &str| xattr::set(from.join(path), name, &acl());
+    if set("d/f", "system.posix_acl_access").and_then(|()| set("d", "system.posix_acl_default")).is_err() {
+        eprintln!("left out: no ACLs on this file system");
+        return;
+    }
+    let tar = to_tar(&archive(&from, &create_options(1)), &ExtractOptions::default());
+    if system_tar(&["-xpf", "-", "--acls"], &to, &tar).is_none() {
+        return;
+    }
+    assert_same(&from, &to);
+    let tar = system_tar(&["-cf", "-", "--format=posix", "--acls", "."], &from, &[]).unwrap();
+    extract_all(&from_tar(&tar, 1), &back);
+    assert_same(&from, &back);
+}
+
+#[test]
+fn what_is_no_tar_stream_is_named() {
+    for (start, named) in [
+        (&b"\x1f\x8b\x08"[..], "gzip -dc"),
+        (b"\xfd7zXZ\0", "xz -dc"),
+        (b"\x28\xb5\x2f\xfd", "zstd -dc"),
+        (b"\x89LMA\r\n\x1a\n", "lma archive"),
+        (b"a text", "no header"),
+    ] {
+        let stream = [start, &noise(2000, 3)].concat();
+        let made = create_from_tar(&stream[..], Vec::new(), &create_options(1), &Silent, &Interrupt::default());
+        let said = made.unwrap_err().to_string();
+        assert!(said.contains(named) && said.is_ascii(), "{said}");
     }
 }
 

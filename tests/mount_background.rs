@@ -167,7 +167,7 @@ fn a_mount_that_fails_says_why_and_leaves_nothing() {
         (["mount", "a.lma", "a.lma"], 2, "not a directory"),
         (["mount", "a.lma", "absent"], 2, "No such file"),
         (["mount", "absent.lma", "mnt"], 2, "No such file"),
-        (["mount", "bad.lma", "mnt"], 3, "truncated"),
+        (["mount", "bad.lma", "mnt"], 3, "not an lma archive"),
     ] {
         let output = scene.run(&args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
@@ -175,6 +175,26 @@ fn a_mount_that_fails_says_why_and_leaves_nothing() {
         assert_eq!(said(&output).lines().filter(|l| l.starts_with("lma: ") && !l.contains("hint")).count(), 1);
     }
     assert!(!is_mounted(&scene.mnt()) && scene.servers().is_empty());
+}
+
+#[test]
+fn what_is_in_the_way_of_mounting_and_unmounting_is_said() {
+    let scene = Scene::new();
+    let refused = |args: &[&str], why: &str| {
+        let output = scene.run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", said(&output));
+        assert!(said(&output).contains(why), "{args:?}: {}", said(&output));
+    };
+    refused(&["unmount", "mnt"], "nothing is mounted there");
+    refused(&["unmount", "absent"], "No such file");
+    assert!(scene.run(&["mount", "a.lma", "mnt"]).status.success());
+    refused(&["mount", "a.lma", "mnt"], "mounted there already; `lma unmount`");
+    let open = File::open(scene.mnt().join("sizes/4097")).unwrap();
+    refused(&["unmount", "mnt"], "files in it are open");
+    drop(open);
+    // The kernel closes a file of a mount some time after the program does.
+    wait("the file to be closed", || scene.run(&["unmount", "mnt"]).status.success());
+    scene.wait_until_gone();
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::chunks::Ahead;
-use super::contents::{announce, copy};
-use super::extract::{Selection, open_models};
+use super::contents::{Holes, announce, copy};
+use super::extract::open_models;
+use super::filter::Selection;
 use super::notes::{Notes, show};
 use super::{ExtractOptions, Outcome, Tree};
 use crate::container::Reader;
@@ -42,7 +43,7 @@ pub fn cat<W: Write>(
     for (entry, content) in files {
         progress.item(&entry.path);
         let write = |bytes: &[u8]| out.write_all(bytes).map_err(Error::io("writing", "the output"));
-        match copy(&mut ahead, &entry.path, content, progress, interrupt, write) {
+        match copy(&mut ahead, &entry.path, content, Holes::AsZeros, progress, interrupt, write) {
             Ok(()) => {
                 outcome.entries += 1;
                 outcome.files += 1;

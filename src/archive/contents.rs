@@ -10,6 +10,15 @@ use crate::{Error, Result};
 /// Zeros for holes.
 const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
+/// What [`copy`] does about holes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holes {
+    /// Zeros are handed out for them.
+    AsZeros,
+    /// Only data is handed out.
+    LeftOut,
+}
+
 /// Announces a file that [`copy`] will be called for, in the same order.
 pub(super) fn announce(ahead: &mut Ahead, content: &FileContent) {
     let data = content.extents.iter().filter_map(|extent| match extent {
@@ -19,8 +28,7 @@ pub(super) fn announce(ahead: &mut Ahead, content: &FileContent) {
     ahead.want(data);
 }
 
-/// Hands a file's bytes to `receive`, holes as zeros. Bytes that come out are those that were archived; only at the
-/// end is it known that they are all of the file. Takes all of the file's chunks, whatever happens.
+/// Hands a file's bytes to `receive`. Bytes that come out are those that were archived; only at the end is it known that they are all of the file. Takes all of the file's chunks, whatever happens.
 ///
 /// # Errors
 /// Damage, the model, an interruption, and the receiver's.
@@ -28,6 +36,7 @@ pub(super) fn copy(
     ahead: &mut Ahead,
     path: &[u8],
     content: &FileContent,
+    holes: Holes,
     progress: &dyn Progress,
     interrupt: &Interrupt,
     mut receive: impl FnMut(&[u8]) -> Result<()>,
@@ -39,6 +48,7 @@ pub(super) fn copy(
             return Err(Error::Interrupted);
         }
         match *extent {
+            Extent::Hole { len } if holes == Holes::LeftOut => progress.advance(len, 0),
             Extent::Hole { mut len } => {
                 while len > 0 && failed.is_none() {
                     let now = len.min(ZEROS.len() as u64);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Mode};
 
 use super::chunks::{Ahead, Decoded, repeat};
-use super::filter::{Excludes, Members, strip_components};
+use super::filter::Selection;
 use super::meta::FileId;
 use super::notes::{Notes, show, show_path};
 use super::parts::{Job, Parts, Write, data_len, plan};
@@ -65,41 +65,6 @@ pub(super) fn open_models<'c>(
         }
     }
     Ok(())
-}
-
-/// Which entries are extracted, and under which path.
-pub(super) struct Selection {
-    members: Members,
-    excludes: Excludes,
-    strip: usize,
-}
-
-impl Selection {
-    pub(super) fn new(options: &ExtractOptions) -> Result<Self> {
-        let excludes = Excludes::new(&options.excludes, false)?;
-        Ok(Self { members: Members::new(&options.members), excludes, strip: options.strip_components })
-    }
-
-    /// Whether the path is selected.
-    pub(super) fn wants(&self, path: &[u8]) -> bool {
-        self.members.wants(path) && !self.excludes.covers(path)
-    }
-
-    /// Whether this very path was asked for.
-    pub(super) fn names(&self, path: &[u8]) -> bool {
-        self.members.names(path)
-    }
-
-    /// The path to extract to, if it is selected and anything is left of it.
-    pub(super) fn dest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        if self.wants(path) { strip_components(path, self.strip) } else { None }
-    }
-
-    /// # Errors
-    /// [`Error::Refused`] for members that are not in the archive.
-    pub(super) fn all_met(&self) -> Result<()> {
-        self.members.all_met()
-    }
 }
 
 /// A regular or special file that was extracted, as a target of hard links.
@@ -193,13 +158,18 @@ impl<'a> Extractor<'a> {
                 Kind::Symlink(_) => self.symlinks.push((dest, entry)),
                 Kind::File(content) => {
                     let content = content.clone();
-                    self.job(&mut jobs, Job { dest, entry, content })?;
+                    if !self.job(&mut jobs, Job { dest, entry, content: content.clone() })? {
+                        // What stands there may be another file: links get this one's content.
+                        self.passed_over.insert(path, content);
+                    }
                 }
                 Kind::HardLink(target) => match self.passed_over.get(target) {
                     // The first link stands in for the file, later ones are linked to it.
                     Some(content) if stand_ins.insert(target.clone()) && !self.done.contains_key(target) => {
-                        let content = content.clone();
-                        self.job(&mut jobs, Job { dest, entry, content })?;
+                        let (content, target) = (content.clone(), target.clone());
+                        if !self.job(&mut jobs, Job { dest, entry, content })? {
+                            stand_ins.remove(&target);
+                        }
                     }
                     _ => links.push((dest, entry)),
                 },
@@ -233,21 +203,21 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    /// Takes a file in, unless there is one already that is to be kept.
-    fn job(&mut self, jobs: &mut Vec<Job>, job: Job) -> Result<()> {
+    /// Takes a file in, unless there is one already that is to be kept, or that cannot be seen: `false`.
+    fn job(&mut self, jobs: &mut Vec<Job>, job: Job) -> Result<bool> {
         if self.options.keep_old {
             let found = self.root.place(&job.dest).and_then(|place| place.stat());
             match found.map_err(Error::io("reading", show_path(&job.dest))) {
-                Err(error) => return self.fail(&job.entry.path, error),
+                Err(error) => return self.fail(&job.entry.path, error).map(|()| false),
                 Ok(Some(_)) => {
                     self.notes.warn(&format!("{}: exists already; kept", show(&job.dest)));
-                    return Ok(());
+                    return Ok(false);
                 }
                 Ok(None) => {}
             }
         }
         jobs.push(job);
-        Ok(())
+        Ok(true)
     }
 
     fn files(&mut self, jobs: &[Job], ahead: &mut Ahead) -> Result<()> {

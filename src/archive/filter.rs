@@ -7,6 +7,7 @@ use std::path::Path;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::ExtractOptions;
 use crate::{Error, Result};
 
 /// What GNU tar leaves out under `--exclude-vcs`, and Jujutsu's directory.
@@ -158,6 +159,41 @@ impl Members {
 /// The path without its first `count` components, if anything is left.
 pub(super) fn strip_components(path: &[u8], count: usize) -> Option<&[u8]> {
     if count == 0 { Some(path) } else { tails(path).nth(count) }
+}
+
+/// Which entries are extracted, and under which path.
+pub(super) struct Selection {
+    members: Members,
+    excludes: Excludes,
+    strip: usize,
+}
+
+impl Selection {
+    pub(super) fn new(options: &ExtractOptions) -> Result<Self> {
+        let excludes = Excludes::new(&options.excludes, false)?;
+        Ok(Self { members: Members::new(&options.members), excludes, strip: options.strip_components })
+    }
+
+    /// Whether the path is selected.
+    pub(super) fn wants(&self, path: &[u8]) -> bool {
+        self.members.wants(path) && !self.excludes.covers(path)
+    }
+
+    /// Whether this very path was asked for.
+    pub(super) fn names(&self, path: &[u8]) -> bool {
+        self.members.names(path)
+    }
+
+    /// The path to extract to, if it is selected and anything is left of it.
+    pub(super) fn dest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        if self.wants(path) { strip_components(path, self.strip) } else { None }
+    }
+
+    /// # Errors
+    /// [`Error::Refused`] for members that are not in the archive.
+    pub(super) fn all_met(&self) -> Result<()> {
+        self.members.all_met()
+    }
 }
 
 #[cfg(test)]

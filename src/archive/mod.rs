@@ -30,7 +30,7 @@ mod tar;
 mod tree;
 mod walk;
 
-pub use atomic::write_atomically;
+pub use atomic::{remove_unfinished, write_atomically};
 pub use cat::cat;
 pub use create::{create, create_file};
 pub use extract::extract;

@@ -44,6 +44,9 @@ pub(super) struct Place<'p> {
 impl Root {
     /// Opens `path`, which is made if it is absent. This path is the user's and links in it are followed.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        if std::fs::metadata(path).is_ok_and(|meta| !meta.is_dir()) {
+            return Err(Error::Refused(format!("{} is not a directory to extract into", path.display())));
+        }
         std::fs::create_dir_all(path).map_err(Error::io("creating", path))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd =

@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
 use super::chunks::Ahead;
-use super::extract::{Extractor, Selection};
+use super::extract::Extractor;
+use super::filter::Selection;
 use super::notes::Notes;
 use super::safe_path::Root;
 use super::spool::Spool;

@@ -3,13 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::args::Chatter;
 use super::output::Stdout;
 use super::progress::Reporter;
+use crate::archive;
 use crate::error::ExitCode;
 use crate::progress::Interrupt;
 use crate::{Error, Result};
+
+/// Signals that come so close together are one: a terminal signals a whole group of processes, and what waits for
+/// this one (`timeout`, `make`) passes the signal on.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// The surroundings of one command.
 pub(super) struct Context {
@@ -32,20 +38,27 @@ impl Context {
         }
     }
 
-    /// Lets the first Ctrl-C (or SIGTERM, SIGHUP) raise the interrupt, and the second end the process.
+    /// Lets the first Ctrl-C (or SIGTERM, SIGHUP) raise the interrupt, so that the command ends in order, and one
+    /// that follows after [`SAME_SIGNAL`] end the process at once. Even then no unfinished archive stays behind.
     ///
     /// # Errors
     /// The system's.
     pub(super) fn watch_signals(&self) -> Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        use signal_hook::flag::{register, register_conditional_shutdown};
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let flag = self.interrupt.flag();
-            // In this order: the shutdown looks at the flag before the first signal raises it.
-            register_conditional_shutdown(signal, ExitCode::Interrupted as i32, flag.clone())
-                .and_then(|_| register(signal, flag))
-                .map_err(Error::io("handling", "signals"))?;
-        }
+        let mut signals =
+            signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Error::io("handling", "signals"))?;
+        let interrupt = self.interrupt.clone();
+        let watch = move || {
+            let mut first = None;
+            for _ in signals.forever() {
+                interrupt.raise();
+                if first.get_or_insert_with(Instant::now).elapsed() > SAME_SIGNAL {
+                    archive::remove_unfinished();
+                    std::process::exit(ExitCode::Interrupted as i32);
+                }
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(watch).map_err(Error::io("handling", "signals"))?;
         Ok(())
     }
 

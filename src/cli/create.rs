@@ -14,7 +14,8 @@ use crate::archive::{self, CreateOptions, Outcome};
 /// Those of [`archive::create`] and [`archive::create_from_tar`].
 pub(super) fn run(plan: Create, context: &Context) -> Result<()> {
     context.works_on(plan.output.path());
-    output::spare_other_files(&plan.output)?;
+    let order = "the archive's name comes first, before the files to put into it";
+    output::spare_other_files(&plan.output, order)?;
     let model = Engine::new(&plan.machine, &context.interrupt)?.encoder(plan.choice)?;
     let options = CreateOptions {
         chunk_size: plan.chunk_size,
@@ -52,5 +53,6 @@ fn summary(outcome: &Outcome) -> String {
     let Outcome { entries, raw_bytes, archive_bytes, .. } = *outcome;
     let (raw, stored) = (units::bytes(raw_bytes), units::bytes(archive_bytes));
     let (percent, bits) = (units::percent(archive_bytes, raw_bytes), units::bits_per_byte(archive_bytes, raw_bytes));
-    format!("{entries} entries, {raw} -> {stored} ({percent}, {bits:.3} bits per byte)")
+    let entries = units::count(entries, "entry");
+    format!("{entries}, {raw} -> {stored} ({percent}, {bits:.3} bits per byte)")
 }

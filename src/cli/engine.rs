@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::plan::Machine;
 use crate::codec::Choice;
-use crate::format::CodecId;
+use crate::format::{CodecId, ModelRecord};
 use crate::model::{Registry, RegistryConfig};
-use crate::predict::{LoadedModel, Models};
+use crate::predict::{LoadedModel, Models, PredictError};
 use crate::progress::Interrupt;
 use crate::{Error, Result};
 
@@ -36,6 +36,14 @@ impl Engine {
         self.backend.models()
     }
 
+    /// Whether a model that chunks may ask for is on this machine. Loads nothing.
+    ///
+    /// # Errors
+    /// [`PredictError::Missing`].
+    pub(super) fn search(&self, record: &ModelRecord) -> Result<(), PredictError> {
+        self.backend.search(record)
+    }
+
     /// The model to encode with; none where the choice of codecs has no use for one.
     ///
     /// # Errors
@@ -57,7 +65,8 @@ pub(super) fn registry(model: Option<&std::path::Path>) -> Registry {
 
 #[cfg(feature = "llama")]
 mod with_models {
-    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, Models, Result, registry};
+    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, ModelRecord, Models, PredictError};
+    use super::{Result, registry};
     use crate::cli::args::{Device, Numerics};
     use crate::model::{Arithmetic, EngineOptions, Engines, KernelSet};
 
@@ -91,6 +100,12 @@ mod with_models {
             Arc::clone(&self.0) as Arc<dyn Models>
         }
 
+        pub(in crate::cli) fn search(&self, record: &ModelRecord) -> Result<(), PredictError> {
+            let registry = self.0.registry();
+            let found = registry.find(record.sha256, record.size);
+            found.map(drop).ok_or_else(|| registry.missing(record))
+        }
+
         pub(in crate::cli) fn encoder(&self, _: Choice) -> Result<Option<Arc<LoadedModel>>> {
             Ok(Some(self.0.load(&self.0.registry().preferred()?)?))
         }
@@ -99,7 +114,7 @@ mod with_models {
 
 #[cfg(not(feature = "llama"))]
 mod without_models {
-    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, Models, Result};
+    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, ModelRecord, Models, PredictError, Result};
     use crate::cli::args::Device;
     use crate::predict::NoModels;
 
@@ -119,6 +134,10 @@ mod without_models {
 
         pub(in crate::cli) fn models(&self) -> Arc<dyn Models> {
             Arc::new(NoModels)
+        }
+
+        pub(in crate::cli) fn search(&self, record: &ModelRecord) -> Result<(), PredictError> {
+            NoModels.open(record).map(drop)
         }
 
         pub(in crate::cli) fn encoder(&self, choice: Choice) -> Result<Option<Arc<LoadedModel>>> {

@@ -39,7 +39,7 @@ pub(super) fn run(plan: &Extract, context: &Context) -> Result<()> {
         }
     };
     let Outcome { entries, raw_bytes, .. } = outcome;
-    context.reporter.summary(&format!("{entries} entries, {}", units::bytes(raw_bytes)), raw_bytes);
+    context.reporter.summary(&format!("{}, {}", units::count(entries, "entry"), units::bytes(raw_bytes)), raw_bytes);
     Ok(())
 }
 

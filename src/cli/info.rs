@@ -92,7 +92,7 @@ impl Facts {
                 (size(self.model_adjusted()), units::percent(self.model_adjusted(), self.logical));
             writeln!(out, "with its models {adjusted}, {percent}: they must be kept to read the archive")?;
         }
-        let kinds: Vec<_> = self.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let kinds: Vec<_> = self.kinds.iter().map(|(kind, &count)| units::count(count, kind)).collect();
         writeln!(out, "entries         {}", if kinds.is_empty() { "none".into() } else { kinds.join(", ") })?;
         writeln!(
             out,
@@ -107,7 +107,8 @@ impl Facts {
             let bits = units::bits_per_byte(sum.stored, sum.raw);
             let (raw, stored) = (units::bytes(sum.raw), units::bytes(sum.stored));
             let name = format!("codec {}", name(*codec));
-            writeln!(out, "{name:<15} {} chunks, {raw} -> {stored}, {bits:.3} bits per byte", sum.chunks)?;
+            let chunks = units::count(sum.chunks, "chunk");
+            writeln!(out, "{name:<15} {chunks}, {raw} -> {stored}, {bits:.3} bits per byte")?;
         }
         self.models.iter().try_for_each(|model| print_model(model, out))
     }

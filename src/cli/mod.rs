@@ -32,6 +32,7 @@ use context::Context;
 
 use crate::container::ContainerError;
 use crate::error::ExitCode;
+use crate::format::{FormatError, HEADER_LEN};
 use crate::{Error, Result};
 
 /// Runs the program.
@@ -104,7 +105,10 @@ fn report(error: &Error, archive: Option<&Path>) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
     let text = match (error, archive) {
         // These know the place in the archive, and not which archive it is.
-        (Error::Container(error), Some(archive)) => format!("{}: {error}", archive.display()),
+        (Error::Container(error), Some(archive)) => match no_archive(error) {
+            Some(why) => format!("{} is not an lma archive: {why}", archive.display()),
+            None => format!("{}: {error}", archive.display()),
+        },
         _ => error.to_string(),
     };
     // There is nowhere else to say it.
@@ -115,12 +119,23 @@ fn report(error: &Error, archive: Option<&Path>) -> ExitCode {
     error.exit_code()
 }
 
+/// Why a file is most likely no archive at all, rather than a damaged one; the exit code is the same.
+fn no_archive(error: &ContainerError) -> Option<&'static str> {
+    match error {
+        ContainerError::Truncated(0) => Some("it is empty"),
+        ContainerError::Truncated(len) if *len < HEADER_LEN as u64 => Some("it is too short"),
+        ContainerError::Format { position: 0, error: FormatError::Corrupt { .. } } => {
+            Some("it does not begin like one (if its first bytes are damaged, `lma recover` saves what is intact)")
+        }
+        _ => None,
+    }
+}
+
 /// What a person could do next, where the error itself does not say it.
 fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::Usage(_) => Some("try `lma help`"),
-        // Not an archive at all.
-        Error::Container(ContainerError::Format { position: 0, .. }) => None,
+        Error::Container(error) if no_archive(error).is_some() => None,
         _ if error.exit_code() == ExitCode::Corrupt => {
             Some("`lma test` lists all damage, and `lma recover BAD GOOD` saves what is intact")
         }

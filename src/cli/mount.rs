@@ -7,6 +7,7 @@ use super::input;
 use super::plan::{Input, Mount};
 use crate::Result;
 use crate::mount::{Background, MountOptions, daemonize, serve};
+use crate::progress::Progress;
 
 /// Who goes on after [`start`].
 pub(super) enum Started {
@@ -36,8 +37,14 @@ pub(super) fn start(plan: &Mount) -> Result<Started> {
 /// # Errors
 /// Those of [`serve`], and of an archive that cannot be opened.
 pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
-    let models = Engine::new(&plan.machine, &context.interrupt)?.models();
+    let engine = Engine::new(&plan.machine, &context.interrupt)?;
     let reader = input::reader(&Input::File(plan.archive), context)?;
+    // Names and other codecs' files can be read all the same. A reader will get no more than an I/O error, and the
+    // reason is said while someone listens.
+    for error in reader.models().iter().filter_map(|record| engine.search(record).err()) {
+        context.reporter.warn(&format!("files that need it cannot be read: {error}"));
+    }
+    let models = engine.models();
     let defaults = MountOptions::default();
     let options = MountOptions {
         mountpoint: plan.mountpoint,

@@ -91,17 +91,16 @@ fn buffered<T>(out: impl Write, path: &Path, write: impl FnOnce(&mut dyn Write) 
 }
 
 /// Refuses to replace a file with content that is no lma archive: the archive's name was forgotten, or
-/// something else is about to be lost.
+/// something else is about to be lost. `order` says what comes where on the command line.
 ///
 /// # Errors
 /// [`Error::Refused`].
-pub(super) fn spare_other_files(output: &Output) -> Result<()> {
+pub(super) fn spare_other_files(output: &Output, order: &str) -> Result<()> {
     let Output::File(path) = output else { return Ok(()) };
     if holds_other_data(path) {
         let path = path.display();
         return Err(Error::Refused(format!(
-            "{path} exists and is not an lma archive, so it is not overwritten; the archive's name comes first, \
-             before the files to put into it (or remove {path})"
+            "{path} exists and is not an lma archive, so it is not overwritten; {order} (or remove {path})"
         )));
     }
     Ok(())

@@ -10,8 +10,8 @@ use crate::codec::Choice;
 use crate::format::CodecId;
 use crate::{Error, Result};
 
-/// Streams where none are asked for.
-const DEFAULT_STREAMS: usize = 32;
+/// Streams for each thread where none are asked for: fewer leave the batches of a step too small.
+const STREAMS_PER_THREAD: usize = 16;
 /// Most sequences of one llama.cpp context.
 const MAX_STREAMS: usize = 256;
 const MAX_THREADS: usize = 1024;
@@ -77,7 +77,8 @@ impl Machine {
     fn new(args: args::Machine) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = bounded("--threads", args.threads, cores.min(MAX_THREADS), MAX_THREADS)?;
-        let streams = bounded("--streams", args.streams, DEFAULT_STREAMS, MAX_STREAMS)?;
+        let default = (threads * STREAMS_PER_THREAD).min(MAX_STREAMS);
+        let streams = bounded("--streams", args.streams, default, MAX_STREAMS)?;
         Ok(Self { model: args.model, device: args.device, numerics: Numerics::default(), threads, streams })
     }
 
@@ -367,6 +368,8 @@ mod tests {
         assert_eq!(create("lma create a b").unwrap().chunk_size, DEFAULT_CHUNK_SIZE);
         assert_eq!(create("lma create a b --chunk-size 1K").unwrap().chunk_size, 1024);
         assert_eq!(create("lma create a b --chunk-size 8M").unwrap().chunk_size, MAX_CHUNK_SIZE);
+        let streams = |line: &str| create(line).unwrap().machine.streams;
+        assert_eq!((streams("lma create a b --threads 4"), streams("lma create a b --threads 99")), (64, MAX_STREAMS));
         for bad in [
             "--chunk-size 1023",
             "--chunk-size 8388609",

@@ -11,9 +11,9 @@ use super::escape;
 use crate::progress::Progress;
 
 const STYLE: &str =
-    "{bar:24} {percent:>3} % of {total_bytes}  {decimal_bytes_per_sec}  {prefix}  ETA {eta}  {wide_msg}";
+    "{bar:24} {percent:>3} % of {decimal_total_bytes}  {decimal_bytes_per_sec}  {prefix}  ETA {eta}  {wide_msg}";
 /// Where the total is not known: a tar stream, a pipe.
-const STYLE_OPEN: &str = "{spinner} {bytes}  {decimal_bytes_per_sec}  {prefix}  {wide_msg}";
+const STYLE_OPEN: &str = "{spinner} {decimal_bytes}  {decimal_bytes_per_sec}  {prefix}  {wide_msg}";
 
 /// What the command says while it works.
 pub(super) struct Reporter {

@@ -1,23 +1,33 @@
 //! `lma recover`.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use serde_json::json;
 
 use super::context::Context;
 use super::json;
 use super::output::Stdout;
-use super::plan::Recover;
+use super::plan::{Input, Output, Recover};
 use super::{escape, input, output, units};
-use crate::Result;
 use crate::container::{RecoverReport, recover};
 use crate::limits::Limits;
 use crate::progress::Progress;
+use crate::{Error, Result};
 
 /// Writes a new archive of all that is intact. What is lost is said by warnings, and so in the exit code.
 ///
 /// # Errors
 /// I/O, limits, an interruption, an archive without a single intact record.
 pub(super) fn run(plan: &Recover, context: &Context) -> Result<()> {
-    output::spare_other_files(&plan.good)?;
+    output::spare_other_files(&plan.good, "the damaged archive comes first, then the name of a new one")?;
+    if let (Input::File(bad), Output::File(good)) = (&plan.bad, &plan.good)
+        && is_same_file(bad, good)
+    {
+        let why = "the new archive would replace the damaged one, and with it what a later attempt may save; \
+            give it another name";
+        return Err(Error::Usage(why.into()));
+    }
     let source = input::source(&plan.bad, context)?;
     // Not the context's standard output: an archive that nobody reads to its end is a failure.
     let report = output::write_binary(&plan.good, &Stdout::default(), |out| {
@@ -31,10 +41,15 @@ pub(super) fn run(plan: &Recover, context: &Context) -> Result<()> {
         return context.stdout.print(|out| writeln!(out, "{}", as_json(&report)));
     }
     let written = report.written;
-    let text =
-        format!("saved {} entries, {} chunks, {}", written.entries, written.chunks, units::bytes(written.archive_len));
+    let (entries, chunks) = (units::count(written.entries, "entry"), units::count(written.chunks, "chunk"));
+    let text = format!("saved {}, {}, {}", entries, chunks, units::bytes(written.archive_len));
     context.reporter.summary(&text, written.archive_len);
     Ok(())
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    id(a).is_some_and(|a| Some(a) == id(b))
 }
 
 fn losses(report: &RecoverReport) -> Vec<String> {
@@ -43,7 +58,8 @@ fn losses(report: &RecoverReport) -> Vec<String> {
     lines.extend(report.chunks_lost.iter().map(|number| format!("chunk {number} is lost")));
     lines.extend(report.files_lost.iter().map(|path| format!("{} is lost", escape::name(path))));
     if report.entries_lost > 0 {
-        lines.push(format!("{} entries are lost, and their names with them", report.entries_lost));
+        let entries = units::count(report.entries_lost, "entry");
+        lines.push(format!("lost, and nothing known of it: {entries}"));
     }
     lines
 }

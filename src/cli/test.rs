@@ -6,7 +6,7 @@ use super::context::Context;
 use super::engine::Engine;
 use super::json;
 use super::plan::Test;
-use super::{escape, input};
+use super::{escape, input, no_archive, units};
 use crate::Result;
 use crate::container::{ContainerError, VerifyReport, verify};
 use crate::limits::Limits;
@@ -20,8 +20,15 @@ pub(super) fn run(plan: &Test, context: &Context) -> Result<()> {
     let models = Engine::new(&plan.machine, &context.interrupt)?.models();
     let source = input::source(&plan.archive, context)?;
     let workers = plan.machine.workers(true);
-    let report = verify(source, &Limits::default(), &*models, workers, &context.reporter, &context.interrupt)?;
+    let mut report = verify(source, &Limits::default(), &*models, workers, &context.reporter, &context.interrupt)?;
     context.reporter.finish();
+    if !plan.json
+        && report.chunks_good + report.files_good == 0
+        && report.chunks_bad.is_empty()
+        && let Some(at) = report.structure.iter().position(|error| no_archive(error).is_some())
+    {
+        return Err(report.structure.swap_remove(at).into());
+    }
     if !report.is_good() {
         context.found_damage();
     }
@@ -42,14 +49,14 @@ fn as_text(report: &VerifyReport) -> Vec<String> {
     }
     let VerifyReport { chunks_good, files_good, .. } = report;
     lines.push(if report.is_good() {
-        format!("good: {chunks_good} chunks, {files_good} files")
+        format!("good: {}, {}", units::count(*chunks_good, "chunk"), units::count(*files_good, "file"))
     } else {
         let (chunks, files, others) = (report.chunks_bad.len(), report.files_bad.len(), report.structure.len());
         format!(
-            "DAMAGED: {chunks} of {} chunks, {files} of {} files, {others} other places; \
-             `lma recover BAD GOOD` saves what is intact",
-            chunks_good + chunks as u64,
-            files_good + files as u64,
+            "DAMAGED: {chunks} of {}, {files} of {}, {}; `lma recover BAD GOOD` saves what is intact",
+            units::count(chunks_good + chunks as u64, "chunk"),
+            units::count(files_good + files as u64, "file"),
+            units::count(others as u64, "other place"),
         )
     });
     lines
@@ -92,7 +99,7 @@ mod tests {
         assert_eq!(text[0], "damaged: chunk 5 is missing from the archive");
         assert!(text[1].starts_with("damaged: chunk 6: the archive is truncated"));
         assert_eq!(text[2], "not whole: a\\nb");
-        assert!(text[3].starts_with("DAMAGED: 2 of 4 chunks, 1 of 1 files"));
+        assert!(text[3].starts_with("DAMAGED: 2 of 4 chunks, 1 of 1 file, 0 other places"));
         let json: serde_json::Value = serde_json::from_str(&as_json(&report)).unwrap();
         assert_eq!((&json["good"], &json["chunks_bad"][0]["chunk"]), (&false.into(), &5.into()));
         assert_eq!(json["files_bad"][0]["path"], "a\nb");

@@ -44,6 +44,15 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// So many of a thing, in the plural where they are not one: `2 chunks`, `1 entry`.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    match (number, thing.strip_suffix('y')) {
+        (1, _) => format!("1 {thing}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {thing}s"),
+    }
+}
+
 /// `part` as a percentage of `whole`; `-` where there is no whole.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "-".into() } else { format!("{:.1} %", part as f64 * 100.0 / whole as f64) }
@@ -97,6 +106,12 @@ mod tests {
         ] {
             assert_eq!(bytes(count), expected);
         }
+    }
+
+    #[test]
+    fn things_are_counted_in_english() {
+        assert_eq!([count(0, "chunk"), count(1, "chunk"), count(2, "chunk")], ["0 chunks", "1 chunk", "2 chunks"]);
+        assert_eq!([count(1, "entry"), count(3, "directory")], ["1 entry", "3 directories"]);
     }
 
     #[test]

@@ -177,11 +177,7 @@ impl Models for Engines {
         if let Some(model) = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).iter().find(known) {
             return Ok(Arc::clone(model));
         }
-        let found = self.registry.find(record.sha256, record.size).ok_or_else(|| PredictError::Missing {
-            name: record.name.clone(),
-            sha256: record.sha256.to_string(),
-            hint: self.registry.missing_hint(),
-        })?;
+        let found = self.registry.find(record.sha256, record.size).ok_or_else(|| self.registry.missing(record))?;
         let arithmetic = self.arithmetic_of(record)?;
         let weights = self.weights(&found, arithmetic)?;
         let ContextPolicy { window, overlap } = record.context;

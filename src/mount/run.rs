@@ -1,5 +1,6 @@
 //! Mounting, serving until unmounted, unmounting.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -133,6 +134,10 @@ fn check(options: &MountOptions) -> Result<()> {
     if !meta.is_dir() {
         return Err(Error::Refused(format!("cannot mount on {}: it is not a directory", dir.display())));
     }
+    if is_mount_point(dir) {
+        let why = "something is mounted there already; `lma unmount` ends a mount";
+        return Err(Error::Refused(format!("cannot mount on {}: {why}", dir.display())));
+    }
     if std::fs::read_dir(dir).map_err(Error::io("reading", dir))?.next().is_some() {
         return Err(Error::Refused(format!("cannot mount on {}: it is not empty", dir.display())));
     }
@@ -178,10 +183,30 @@ fn explain(source: std::io::Error, options: &MountOptions) -> Error {
 /// Unmounts what is mounted on `mountpoint`.
 ///
 /// # Errors
-/// [`Error::Refused`] with the system's answer, for example that files are open.
+/// [`Error::Io`] where there is no such directory, [`Error::Refused`] where nothing is mounted on it, files in it are
+/// open, or the system has another answer.
 pub fn unmount(mountpoint: &Path) -> Result<()> {
-    unmount_with(mountpoint, &["-u"], &[])
-        .map_err(|why| Error::Refused(format!("cannot unmount {}: {why}", mountpoint.display())))
+    if let Err(error) = std::fs::symlink_metadata(mountpoint)
+        && error.kind() == std::io::ErrorKind::NotFound
+    {
+        return Err(Error::io("unmounting", mountpoint)(error));
+    }
+    let dir = mountpoint.display();
+    unmount_with(mountpoint, &["-u"], &[]).map_err(|why| {
+        // Asked afterwards: of a mount whose process is gone, nothing but unmounting it tells anything.
+        let busy = "files in it are open, or a shell stands in it: close them and try again";
+        Error::Refused(match std::fs::metadata(mountpoint) {
+            Ok(_) if !is_mount_point(mountpoint) => format!("cannot unmount {dir}: nothing is mounted there"),
+            _ if why.contains("busy") => format!("cannot unmount {dir} ({why}): {busy}"),
+            _ => format!("cannot unmount {dir}: {why}"),
+        })
+    })
+}
+
+/// Whether a file system begins at this directory; bind mounts of the same file system are not seen.
+fn is_mount_point(dir: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+    device(dir).is_some_and(|inner| device(&dir.join("..")).is_some_and(|outer| outer != inner))
 }
 
 /// By fusermount, which any user may call, or by umount where there is none.

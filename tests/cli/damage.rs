@@ -73,6 +73,25 @@ fn compare(dir: &Path, out: &str, bad: &[&str]) {
 }
 
 #[test]
+fn recovering_never_replaces_what_it_recovers_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut archive = planted(dir.path());
+    archive[3000] ^= 1;
+    fs::write(dir.path().join("bad.lma"), &archive).unwrap();
+    fs::hard_link(dir.path().join("bad.lma"), dir.path().join("again.lma")).unwrap();
+    for good in ["bad.lma", "./bad.lma", "again.lma"] {
+        let output = run(dir.path(), &format!("recover bad.lma {good}"));
+        check(&output, 64, good);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("another name"));
+    }
+    assert!(fs::read(dir.path().join("bad.lma")).unwrap() == archive);
+    fs::write(dir.path().join("text"), "precious").unwrap();
+    let output = run(dir.path(), "recover bad.lma text");
+    check(&output, 2, "text");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the damaged archive comes first"));
+}
+
+#[test]
 fn a_lost_index_is_rebuilt_and_said() {
     let dir = tempfile::tempdir().unwrap();
     let mut archive = planted(dir.path());

@@ -94,6 +94,28 @@ fn reads_are_at_random_and_side_by_side() {
 }
 
 #[test]
+fn a_model_that_is_absent_is_said_when_mounting() {
+    if !can_mount() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny.gguf");
+    fs::write(root.join("file"), text(50)).unwrap();
+    expect(&root, 0, &format!("create a.lma file --codec lm --model {}", tiny.display()));
+    let point = root.join("mnt");
+    fs::create_dir(&point).unwrap();
+    for (model, warned) in [(String::new(), true), (format!(" --model {}", tiny.display()), false)] {
+        let output = run(&root, &format!("mount a.lma mnt{model}"));
+        let _mounted = Mounted(&point);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.contains("LMA_MODEL_PATH")), (Some(0), warned), "{said}");
+        assert_eq!(fs::read_to_string(point.join("file")).ok(), (!warned).then(|| text(50)));
+        expect(&root, 0, "unmount mnt");
+    }
+}
+
+#[test]
 fn mounting_fails_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "content").unwrap();

@@ -68,12 +68,16 @@ fn start_endless_create(dir: &Path) -> Child {
             std::thread::sleep(Duration::from_millis(1));
         }
     });
+    wait_for_temporary_file(dir);
+    child
+}
+
+fn wait_for_temporary_file(dir: &Path) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while fs::read_dir(dir.join("out")).unwrap().next().is_none() {
         assert!(Instant::now() < deadline, "no temporary file appears");
         std::thread::sleep(Duration::from_millis(10));
     }
-    child
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -90,6 +94,42 @@ fn an_interrupt_leaves_nothing_behind() {
         let last = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).last();
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(last.as_deref(), Some("lma: interrupted"));
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn an_interrupt_that_is_passed_on_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = start_endless_create(dir.path());
+    // Both wait until the process goes on.
+    for which in [Signal::STOP, Signal::INT, Signal::TERM, Signal::CONT] {
+        signal(&child, which);
+    }
+    let last = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).last();
+    assert_eq!((child.wait().unwrap().code(), last.as_deref()), (Some(130), Some("lma: interrupted")));
+    assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_interrupt_while_waiting_for_input_leaves_nothing_behind() {
+    for again in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("out")).unwrap();
+        let mut child = lma(dir.path());
+        let mut child = child.args(["create", "out/a.lma", "--from-tar", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let pipe = child.stdin.take();
+        wait_for_temporary_file(dir.path());
+        signal(&child, Signal::INT);
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(child.try_wait().unwrap().is_none(), "nothing comes through the pipe");
+        // A second interrupt does not wait for input; or whoever feeds the pipe was interrupted as well.
+        if again {
+            signal(&child, Signal::INT);
+        } else {
+            drop(pipe);
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0);
     }
 }

@@ -58,8 +58,12 @@ fn files_that_are_no_archives_are_told_apart() {
         let member = if command == "cat" { " m" } else { "" };
         expect(dir.path(), 2, &format!("{command} absent.lma{member}"));
         expect(dir.path(), 2, &format!("{command} .{member}"));
-        expect(dir.path(), 3, &format!("{command} text{member}"));
-        expect(dir.path(), 3, &format!("{command} empty{member}"));
+        for (name, why) in [("text", "it does not begin like one"), ("empty", "it is empty")] {
+            let output = run(dir.path(), &format!("{command} {name}{member}"));
+            check(&output, 3, command);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(&format!("{name} is not an lma archive: {why}")), "{said}");
+        }
     }
 }
 

@@ -76,6 +76,10 @@ pub fn create_from_tar<R: Read, W: Write>(
         }
         packer.finish_file(entry)?;
     }
+    // What feeds the pipe was most likely interrupted too, and ended the stream early.
+    if interrupt.raised() {
+        return Err(Error::Interrupted);
+    }
     if !tar.ended {
         notes.warn("the tar stream has no end mark; it may have been cut off");
     }
@@ -117,6 +121,9 @@ impl Converter<'_> {
         let (Some(uid), Some(gid)) = (id(member.uid), id(member.gid)) else {
             return left_out("an owner that does not fit 32 bits");
         };
+        if let Some(why) = &member.acl_lost {
+            self.notes.warn(&format!("{}: {why}; left out", show(&member.path)));
+        }
         let entry = Entry {
             path,
             kind,

@@ -5,10 +5,12 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use super::BLOCK;
-use super::header::{pad, write};
+use super::header::{Body, pad, write};
+use super::sparse::Map;
 use crate::archive::chunks::Ahead;
-use crate::archive::contents::{announce, copy};
-use crate::archive::extract::{Selection, open_models};
+use crate::archive::contents::{Holes, announce, copy};
+use crate::archive::extract::open_models;
+use crate::archive::filter::Selection;
 use crate::archive::notes::{Notes, show};
 use crate::archive::{ExtractOptions, Outcome, Tree};
 use crate::container::Reader;
@@ -33,7 +35,8 @@ enum What<'t> {
 }
 
 /// Writes what `options` selects (`members`, `excludes`, `strip_components`) as a tar stream, in the order of
-/// the archive, directories last. The same archive and options give the same bytes. Holes are written as zeros.
+/// the archive, directories last. The same archive and options give the same bytes. Files with holes are
+/// written as in pax format 1.0 of GNU tar, their ACLs as texts too.
 ///
 /// # Errors
 /// As [`extract`](crate::archive::extract); damage ends the stream before its end mark.
@@ -68,15 +71,17 @@ pub fn extract_to_tar<W: Write>(
         match what {
             What::Plain => {
                 let target: &[u8] = if let Kind::Symlink(target) = &entry.kind { target } else { &[] };
-                write(&mut out, entry, path, target, 0).map_err(failed())?;
+                write(&mut out, entry, path, target, &Body::None).map_err(failed())?;
             }
-            What::Link(target) => write(&mut out, entry, path, target, 0).map_err(failed())?,
+            What::Link(target) => write(&mut out, entry, path, target, &Body::None).map_err(failed())?,
             What::Content(content) => {
                 let as_file = Entry { kind: Kind::File((*content).clone()), ..(*entry).clone() };
-                write(&mut out, &as_file, path, &[], content.size).map_err(failed())?;
+                let body = Map::of(content).map_or(Body::Whole(content.size), Body::Sparse);
+                write(&mut out, &as_file, path, &[], &body).map_err(failed())?;
                 let receive = |bytes: &[u8]| out.write_all(bytes).map_err(failed());
-                copy(&mut ahead, &entry.path, content, progress, interrupt, receive)?;
-                pad(&mut out, content.size).map_err(failed())?;
+                let holes = if matches!(body, Body::Sparse(_)) { Holes::LeftOut } else { Holes::AsZeros };
+                copy(&mut ahead, &entry.path, content, holes, progress, interrupt, receive)?;
+                pad(&mut out, body.data()).map_err(failed())?;
                 outcome.files += 1;
                 outcome.raw_bytes += content.size;
             }

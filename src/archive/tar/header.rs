@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use tar::{EntryType, Header};
 
+use super::acl;
 use super::pax::{Records, XATTR, time};
+use super::sparse::Map;
 use super::{BLOCK, padding};
 use crate::format::{Entry, Kind};
 
@@ -13,15 +15,39 @@ const OCTAL_7: u64 = 0o777_7777;
 /// Largest number in a field of eleven octal digits.
 const OCTAL_11: u64 = 0o777_7777_7777;
 
-/// Writes the headers of a member. `path` and `target` are what becomes of the entry's own; `size` is that of the data
-/// to follow.
-pub(super) fn write(out: &mut impl Write, entry: &Entry, path: &[u8], target: &[u8], size: u64) -> io::Result<()> {
+/// What follows the headers of a member.
+pub(super) enum Body {
+    None,
+    /// So many bytes.
+    Whole(u64),
+    /// A map of holes, which is written with the headers, and the data between them.
+    Sparse(Map),
+}
+
+impl Body {
+    /// Bytes of data to follow, the map not counted.
+    pub(super) fn data(&self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Whole(size) => *size,
+            Self::Sparse(map) => map.data(),
+        }
+    }
+}
+
+/// Writes the headers of a member. `path` and `target` are what becomes of the entry's own; `body` is to follow.
+pub(super) fn write(out: &mut impl Write, entry: &Entry, path: &[u8], target: &[u8], body: &Body) -> io::Result<()> {
     let mut header = Header::new_ustar();
     let mut records = Records::default();
     header.set_entry_type(entry_type(&entry.kind));
     let mut path = path.to_vec();
     if entry.kind == Kind::Directory {
         path.push(b'/');
+    }
+    let map = if let Body::Sparse(map) = body { map.encode() } else { Vec::new() };
+    let size = body.data() + map.len() as u64;
+    if let Body::Sparse(map) = body {
+        path = sparse(&mut records, map, &path);
     }
     header.set_mode(u32::from(entry.mode) & 0o7777);
     number(&mut records, "uid", entry.uid.into(), OCTAL_7, |value| header.set_uid(value));
@@ -45,11 +71,25 @@ pub(super) fn write(out: &mut impl Write, entry: &Entry, path: &[u8], target: &[
     for attribute in &entry.xattrs {
         records.push([XATTR, &attribute.name].concat(), &attribute.value);
     }
+    acl::push(&mut records, &entry.xattrs);
     if !records.0.is_empty() {
         write_pax(out, &records)?;
     }
     header.set_cksum();
-    out.write_all(header.as_bytes())
+    out.write_all(header.as_bytes())?;
+    out.write_all(&map)
+}
+
+/// The records of a file with holes, which have its name; answers the name that stands in the header, for readers that
+/// know no holes.
+fn sparse(records: &mut Records, map: &Map, path: &[u8]) -> Vec<u8> {
+    records.push("GNU.sparse.major", "1");
+    records.push("GNU.sparse.minor", "0");
+    name(records, "GNU.sparse.name", path);
+    records.push("GNU.sparse.realsize", map.size.to_string());
+    let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    // No longer than the header's field, so that no record of a path has to say it.
+    [b"GNUSparseFile.0/", &last[..last.len().min(80)]].concat()
 }
 
 fn entry_type(kind: &Kind) -> EntryType {
@@ -78,11 +118,16 @@ fn text(records: &mut Records, key: &str, value: &[u8], field: &mut [u8], nul: b
     let len = value.len().min(room);
     field[..len].copy_from_slice(&value[..len]);
     if value.len() > room {
-        if std::str::from_utf8(value).is_err() && records.get("hdrcharset").is_none() {
-            records.push("hdrcharset", "BINARY");
-        }
-        records.push(key, value);
+        name(records, key, value);
     }
+}
+
+/// Adds the record of a name, which may be no UTF-8.
+fn name(records: &mut Records, key: &str, value: &[u8]) {
+    if std::str::from_utf8(value).is_err() && records.get("hdrcharset").is_none() {
+        records.push("hdrcharset", "BINARY");
+    }
+    records.push(key, value);
 }
 
 fn write_pax(out: &mut impl Write, records: &Records) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! and odd names, large numbers, extended attributes. The `tar` crate knows the blocks; what stands in them is read
 //! here, because attributes and names may hold any byte, newlines too.
 
+mod acl;
 mod create;
 mod extract;
 mod header;

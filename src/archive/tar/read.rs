@@ -6,8 +6,8 @@ use tar::{EntryType, Header};
 
 use super::pax::{Records, XATTR, parse_time};
 use super::sparse::{Map, MapReader, gnu_continued};
-use super::{BLOCK, padding};
-use crate::format::{Mtime, Xattr};
+use super::{BLOCK, acl, padding};
+use crate::format::{HEADER_MAGIC, Mtime, Xattr};
 use crate::limits::Limits;
 use crate::{Error, Result};
 
@@ -26,6 +26,8 @@ pub(super) struct Member {
     pub(super) group: Vec<u8>,
     pub(super) mtime: Mtime,
     pub(super) xattrs: Vec<Xattr>,
+    /// Why its ACL is not among them, if it has one that cannot be read.
+    pub(super) acl_lost: Option<String>,
     /// Major and minor number.
     pub(super) device: (u32, u32),
     pub(super) map: Map,
@@ -134,7 +136,7 @@ impl<R: Read> TarReader<R> {
                 return Ok(None);
             }
             header.as_mut_bytes().copy_from_slice(&block);
-            self.check_sum(&header)?;
+            self.check_sum(&header).map_err(|error| not_tar(&block, self.position == BLOCK).unwrap_or(error))?;
             let size = header.entry_size().map_err(|error| self.damaged(error))?;
             let malformed = "a malformed pax header";
             match header.entry_type() {
@@ -173,7 +175,7 @@ impl<R: Read> TarReader<R> {
     fn check_sum(&self, header: &Header) -> Result<()> {
         let bytes = header.as_bytes();
         let sum: u32 = bytes[..148].iter().chain(&bytes[156..]).map(|&byte| u32::from(byte)).sum::<u32>() + 8 * 32;
-        let claimed = header.cksum().map_err(|error| self.damaged(error))?;
+        let claimed = header.cksum().map_err(|_| self.damaged("a header whose checksum is no number"))?;
         if sum == claimed { Ok(()) } else { Err(self.damaged(format!("header checksum {claimed}, not {sum}"))) }
     }
 
@@ -201,6 +203,7 @@ impl<R: Read> TarReader<R> {
         let real_link = records.get("linkpath").map(<[u8]>::to_vec);
         let whole = || header.mtime().ok().and_then(|secs| i64::try_from(secs).ok()).unwrap_or(0);
         let mtime = records.get("mtime").and_then(parse_time).unwrap_or_else(|| Mtime { secs: whole(), nanos: 0 });
+        let (xattrs, acl_lost) = xattrs(records);
         let device = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
         Ok(Member {
             kind,
@@ -212,7 +215,8 @@ impl<R: Read> TarReader<R> {
             user: name("uname", header.username_bytes()),
             group: name("gname", header.groupname_bytes()),
             mtime,
-            xattrs: xattrs(records),
+            xattrs,
+            acl_lost,
             device: (device(header.device_major()), device(header.device_minor())),
             map,
         })
@@ -257,6 +261,29 @@ impl<R: Read> TarReader<R> {
     }
 }
 
+/// Why a stream is none at all whose first block is no header; `None` where it began well.
+fn not_tar(block: &[u8; BLOCK as usize], is_first: bool) -> Option<Error> {
+    const COMPRESSED: [(&[u8], &str); 5] = [
+        (&[0x1f, 0x8b], "gzip"),
+        (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz"),
+        (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+        (b"BZh", "bzip2"),
+        (b"LZIP", "lzip"),
+    ];
+    if !is_first {
+        return None;
+    }
+    let program = COMPRESSED.iter().find(|(magic, _)| block.starts_with(magic)).map(|(_, program)| program);
+    Some(Error::Refused(match program {
+        Some(program) => format!(
+            "this is no tar stream but one compressed with {program}: decompress it first, as in \
+             `{program} -dc FILE | lma create ARCHIVE --from-tar -`"
+        ),
+        None if block.starts_with(&HEADER_MAGIC) => "this is no tar stream but an lma archive".into(),
+        None => "this is no tar stream: its first block is no header".into(),
+    }))
+}
+
 fn until_nul(mut name: Vec<u8>) -> Vec<u8> {
     if let Some(end) = name.iter().position(|&byte| byte == 0) {
         name.truncate(end);
@@ -264,9 +291,16 @@ fn until_nul(mut name: Vec<u8>) -> Vec<u8> {
     name
 }
 
-/// Extended attributes by name. More than the limit is none: [`crate::format::Entry::validate`] would refuse them.
-fn xattrs(records: &Records) -> Vec<Xattr> {
+/// Extended attributes by name, and what is wrong with an ACL that is none of them. More than the limit is none:
+/// [`crate::format::Entry::validate`] would refuse them.
+fn xattrs(records: &Records) -> (Vec<Xattr>, Option<String>) {
     let mut out = std::collections::BTreeMap::new();
+    let (acls, acl_lost) = match acl::xattrs(records) {
+        Ok(acls) => (acls, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    // Attributes that are raw are exact: they come last and win.
+    out.extend(acls.into_iter().map(|acl| (acl.name, acl.value)));
     for (key, value) in &records.0 {
         if let Some(name) = key.strip_prefix(XATTR).filter(|name| !name.is_empty() && !name.contains(&0)) {
             out.insert(name.to_vec(), value.clone());
@@ -276,5 +310,5 @@ fn xattrs(records: &Records) -> Vec<Xattr> {
     if bytes as u64 > Limits::default().xattrs {
         out.clear();
     }
-    out.into_iter().map(|(name, value)| Xattr { name, value }).collect()
+    (out.into_iter().map(|(name, value)| Xattr { name, value }).collect(), acl_lost)
 }

@@ -2,7 +2,9 @@
 
 use tar::{GnuExtSparseHeader, GnuSparseHeader};
 
+use super::BLOCK;
 use super::pax::Records;
+use crate::format::{Extent, FileContent};
 
 /// Most runs of one file: a map is held in memory.
 const MAX_RUNS: usize = 1 << 22;
@@ -20,6 +22,45 @@ impl Map {
     /// A file without holes.
     pub(super) fn whole(size: u64) -> Self {
         Self { runs: vec![(0, size)], size }
+    }
+
+    /// The holes of a file; `None` where it has none, or more runs than a reader of this program takes.
+    pub(super) fn of(content: &FileContent) -> Option<Self> {
+        let (mut runs, mut at): (Vec<(u64, u64)>, u64) = (Vec::new(), 0);
+        for extent in &content.extents {
+            let (len, is_data) = match *extent {
+                Extent::Data { len, .. } => (u64::from(len), true),
+                Extent::Hole { len } => (len, false),
+            };
+            match runs.last_mut() {
+                Some((start, run)) if is_data && *start + *run == at => *run += len,
+                _ if is_data => runs.push((at, len)),
+                _ => {}
+            }
+            at = at.saturating_add(len);
+        }
+        let has_hole = content.extents.iter().any(|extent| matches!(extent, Extent::Hole { .. }));
+        if runs.last().is_none_or(|(start, len)| start + len < at) {
+            // A run of nothing at the end, as GNU tar has it, makes the file as long as it is.
+            runs.push((at, 0));
+        }
+        (has_hole && runs.len() <= MAX_RUNS).then_some(Self { runs, size: content.size })
+    }
+
+    /// Bytes of data.
+    pub(super) fn data(&self) -> u64 {
+        self.runs.iter().map(|(_, len)| len).sum()
+    }
+
+    /// The map as pax format 1.0 has it before the data, in whole blocks: what [`MapReader`] reads.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut text = format!("{}\n", self.runs.len());
+        for (offset, len) in &self.runs {
+            text.push_str(&format!("{offset}\n{len}\n"));
+        }
+        let mut out = text.into_bytes();
+        out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
+        out
     }
 
     /// Whether runs follow each other within the file and have `data` bytes together.
@@ -118,6 +159,31 @@ mod tests {
         }
         assert!(MapReader::default().block(b"x").is_err());
         assert!(MapReader::default().block(b"99999999999999999999999\n").is_err());
+    }
+
+    #[test]
+    fn maps_are_read_as_they_were_written() {
+        let data = |len| Extent::Data { chunk: 0, offset: 0, len };
+        let map = |extents: &[Extent]| {
+            let size = extents.iter().map(|extent| match *extent {
+                Extent::Data { len, .. } => u64::from(len),
+                Extent::Hole { len } => len,
+            });
+            let digest = crate::hash::Digest::of(&[]);
+            Map::of(&FileContent { size: size.sum(), extents: extents.to_vec(), digest })
+        };
+        assert_eq!(map(&[]), None);
+        assert_eq!(map(&[data(5), data(6)]), None);
+        let hole = Extent::Hole { len: 1 << 40 };
+        let found = map(&[hole, data(5), data(6), hole]).unwrap();
+        assert_eq!(found.runs, [(1 << 40, 11), ((1 << 41) + 11, 0)]);
+        assert_eq!((found.data(), found.is_sound(11)), (11, true));
+        assert_eq!(MapReader::default().block(&found.encode()), Ok(Some(found.runs)));
+        assert_eq!(map(&[hole]).unwrap().runs, [(1 << 40, 0)]);
+        assert_eq!(map(&[hole, data(5)]).unwrap().runs, [(1 << 40, 5)]);
+        let many: Vec<_> = [hole, data(1)].into_iter().cycle().take(200).collect();
+        let found = map(&many).unwrap();
+        assert_eq!((found.encode().len() % 512, found.runs.len()), (0, 100));
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn fills() -> impl Strategy<Value = Fill> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6000))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn the_reference_is_the_specification(
