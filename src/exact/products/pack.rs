@@ -129,10 +129,11 @@ impl Packed {
         let (group, lane) = (self.group(output / GROUP), output % GROUP);
         let layout = &self.layout;
         if layout.kind.takes_quantised() {
-            for (b, values) in row.chunks_exact_mut(BLOCK).enumerate() {
+            for (run, values) in row.chunks_exact_mut(16).enumerate() {
+                let (b, half) = (run / 2, run % 2);
+                let (scale, minimum) = layout.scale(group, b, half, lane);
                 for (i, value) in values.iter_mut().enumerate() {
-                    let (scale, minimum) = layout.scale(group, b, i / 16, lane);
-                    let product = layout.quant(group, b, i, lane) as f32 * scale;
+                    let product = layout.quant(group, b, 16 * half + i, lane) as f32 * scale;
                     *value = if let Some(minimum) = minimum { product - minimum } else { product };
                 }
             }
