@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use lma::archive::ExtractOptions;
 use lma::container::{FileSource, Opened, Reader, verify};
+use lma::exact::KernelSet;
 use lma::limits::Limits;
 use lma::model::{EngineOptions, Engines, Registry, RegistryConfig};
 use lma::predict::Models;
@@ -48,7 +49,6 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn golden_archives_are_read_for_ever() {
     let models = models();
     for archive in archives() {
@@ -73,7 +73,7 @@ fn golden_archives_are_read_for_ever() {
 
 #[test]
 fn the_golden_lm_archive_is_refused_without_its_model() {
-    let file = fs::File::open(folder().join("format-1-lm.lma")).unwrap();
+    let file = fs::File::open(folder().join("exact-1-lm.lma")).unwrap();
     let source = Arc::new(FileSource::new(file));
     let options = EngineOptions { threads: 1, streams: 1, ..EngineOptions::default() };
     let models = Engines::new(Registry::default(), options);
@@ -82,19 +82,28 @@ fn the_golden_lm_archive_is_refused_without_its_model() {
     assert!(error.to_string().contains("7f32dfa83de760e2"), "{error}");
 }
 
+/// What one set of kernels wrote, every set reads: for what all sets write is the same, byte for byte.
 #[test]
-#[cfg(all(feature = "cli", target_arch = "x86_64"))]
+#[cfg(feature = "cli")]
 fn every_kernel_set_writes_and_reads_the_same_archive() {
-    let lma = |kernel: &str, args: &[&str]| {
+    let lma = |kernel: KernelSet, args: &[&str]| {
         let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_lma"));
-        command.env("LMA_KERNEL", kernel).env("LMA_MODEL_PATH", "tests/data").args(args);
+        command.env("LMA_KERNEL", kernel.name()).env("LMA_MODEL_PATH", "tests/data").args(args);
         command.assert().success().get_output().stdout.clone()
     };
-    let model = ["--model", "tests/data/tiny.gguf", "--codec", "lm", "tests/golden/make.sh"];
-    let archives = ["scalar", "avx2", "avx512"].map(|kernel| lma(kernel, &[&["create", "-"][..], &model].concat()));
+    let args = ["create", "-", "--model", "tests/data/tiny.gguf", "--codec", "lm", "tests/golden/make.sh"];
+    let archives: Vec<Vec<u8>> = KernelSet::all_available().map(|kernel| lma(kernel, &args)).collect();
     assert!(archives.iter().all(|archive| *archive == archives[0]));
-    let golden = "tests/golden/format-1-lm.lma";
-    for kernel in ["scalar", "avx2", "avx512"] {
-        assert!(lma(kernel, &["test", golden]).starts_with(b"good: "), "{kernel}");
+    for kernel in KernelSet::all_available() {
+        assert!(lma(kernel, &["test", "tests/golden/exact-1-lm.lma"]).starts_with(b"good: "), "{kernel:?}");
     }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn a_kernel_set_that_is_not_there_is_refused() {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_lma"));
+    let assert = command.env("LMA_KERNEL", "mmx").args(["test", "tests/golden/exact-1-lm.lma"]).assert();
+    let error = String::from_utf8(assert.code(64).get_output().stderr.clone()).unwrap();
+    assert!(error.contains("LMA_KERNEL is mmx"), "{error}");
 }

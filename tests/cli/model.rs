@@ -109,3 +109,16 @@ fn an_archive_of_an_absent_model_says_which_and_every_place_is_searched() {
         expect(dir.path(), 4, "cat a.lma t/text");
     }
 }
+
+#[test]
+fn numerics_are_exact_unless_asked_otherwise_and_the_archive_says_so() {
+    let dir = planted();
+    expect(dir.path(), 0, "create exact.lma t/text --codec lm");
+    expect(dir.path(), 0, "create native.lma t/text --codec lm --numerics native");
+    let numerics = |archive: &str| info(dir.path(), archive)["models"][0]["numerics"].as_str().unwrap().to_owned();
+    assert_eq!(numerics("exact.lma"), "exact-1");
+    assert!(numerics("native.lma").starts_with("native-cpu/"));
+    for archive in ["exact.lma", "native.lma"] {
+        assert_eq!(expect(dir.path(), 0, &format!("cat {archive} t/text")), TEXT);
+    }
+}
