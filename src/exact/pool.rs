@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// Turns of a waiting loop before the thread lets others run.
-const SPINS: usize = 4_000;
+/// Turns of a waiting loop, some microseconds, after which the thread lets others run at every turn: the one
+/// that it waits for may have no processor.
+const SPINS: usize = 2_000;
 
-/// Turns after which a worker without work sleeps, some 100 microseconds.
-const IDLE_SPINS: usize = 40_000;
+/// Turns after which a worker without work sleeps.
+const IDLE_SPINS: usize = 4_000;
 
 /// What a thread of the team knows: its number, and how to meet the others.
 pub struct Member<'a> {
@@ -65,7 +66,7 @@ impl Barrier {
 
 fn relax(turns: &mut usize) {
     *turns += 1;
-    if (*turns).is_multiple_of(SPINS) { std::thread::yield_now() } else { std::hint::spin_loop() }
+    if *turns > SPINS { std::thread::yield_now() } else { std::hint::spin_loop() }
 }
 
 /// The work at hand: a borrowed closure, see [`Pool::run`].

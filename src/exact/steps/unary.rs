@@ -13,7 +13,7 @@ use crate::exact::view::View;
 pub enum UnaryOp {
     /// -x.
     Neg,
-    /// x where positive, else 0.
+    /// x where it is at least 0 (-0 too), else 0.
     Relu,
     /// 1 / (1 + e^-x).
     Sigmoid,
@@ -42,7 +42,8 @@ macro_rules! function {
 }
 
 function!(Neg(x) = V::splat(0.0).sub(x));
-function!(Relu(x) = x.max(V::splat(0.0)));
+// Not `max`: of a constant and a NaN that signals, compilers may make a NaN of AArch64's maximum.
+function!(Relu(x) = x.select_ge(V::splat(0.0), x, V::splat(0.0)));
 function!(Sigmoid(x) = sigmoid(x));
 function!(Silu(x) = x.mul(sigmoid(x)));
 function!(Tanh(x) = tanh(x));

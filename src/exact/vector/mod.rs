@@ -62,7 +62,8 @@ pub(crate) trait Vector: Copy {
     fn div(self, b: Self) -> Self;
     /// `self * b + c`, rounded once.
     fn fma(self, b: Self, c: Self) -> Self;
-    /// `self` where it is greater than `b`, else `b`.
+    /// `self` where it is greater than `b`, else `b`. For results of operations: a NaN that signals, which only
+    /// memory can hold, may come out as a NaN.
     fn max(self, b: Self) -> Self;
     /// `then` where `self >= b`, else `otherwise`: also where one of the two is no number.
     fn select_ge(self, b: Self, then: Self, otherwise: Self) -> Self;

@@ -9,7 +9,7 @@ use llama_cpp_sys_2 as sys;
 use super::Arithmetic;
 use super::backend::{Exact, Report};
 use super::device::{self, Opening};
-use super::weights::{Weights, last_error};
+use super::weights::{Weights, first_error, forget_errors};
 use crate::entropy::Cdf;
 use crate::exact::KernelSet;
 use crate::predict::{Feed, PredictError, Predictor, TokenTable, quantize};
@@ -125,6 +125,7 @@ impl LlamaPredictor {
             Arithmetic::Reference | Arithmetic::Gpu => Opening::Reference,
             Arithmetic::Stock { .. } => Opening::Stock,
         };
+        forget_errors();
         // SAFETY: plain data with a default constructor; the model outlives the context through `Arc`.
         let context = device::opening(opening, || unsafe {
             let mut params = sys::llama_context_default_params();
@@ -149,7 +150,7 @@ impl LlamaPredictor {
             params.kv_unified = false;
             NonNull::new(sys::llama_init_from_model(weights.raw(), params))
         });
-        let context = context.ok_or_else(|| PredictError::Engine(last_error("llama.cpp cannot open a context")))?;
+        let context = context.ok_or_else(|| PredictError::Engine(first_error("llama.cpp cannot open a context")))?;
         let batch = Batch { capacity, ..Batch::default() };
         let (threadpool, fed, cdf) = (None, vec![0; lanes], Cdf::default());
         let mut predictor = Self { context, threadpool, report, weights, table, window, batch, fed, cdf };
@@ -189,7 +190,7 @@ impl LlamaPredictor {
         unsafe {
             let row = sys::llama_get_logits_ith(self.context.as_ptr(), i as i32);
             if row.is_null() {
-                return Err(PredictError::Engine(last_error("no logits for a token that wants them")));
+                return Err(PredictError::Engine(first_error("no logits for a token that wants them")));
             }
             Ok(std::slice::from_raw_parts(row, self.weights.vocab_size()))
         }
@@ -219,6 +220,7 @@ impl LlamaPredictor {
         if self.batch.tokens.len() > self.batch.capacity {
             return Err(PredictError::Engine("a step was given more tokens than a batch holds".into()));
         }
+        forget_errors();
         // SAFETY: the view's arrays live in `self.batch`, untouched during the call; tokens are below
         // the vocabulary size (llama.cpp checks them again).
         let status = unsafe { sys::llama_decode(self.context.as_ptr(), self.batch.view()) };
@@ -226,7 +228,7 @@ impl LlamaPredictor {
             let refusal = self.report.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
             return Err(match refusal {
                 Some(why) => PredictError::Unusable { path: self.weights.label().to_owned(), why },
-                None => PredictError::Engine(last_error(&format!("llama.cpp returned {status}"))),
+                None => PredictError::Engine(first_error(&format!("llama.cpp returned {status}"))),
             });
         }
         Ok(())

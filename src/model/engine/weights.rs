@@ -27,8 +27,9 @@ unsafe impl Send for Weights {}
 // SAFETY: as above.
 unsafe impl Sync for Weights {}
 
-/// The last error line that llama.cpp logged: its functions return only null.
-static LAST_ERROR: Mutex<String> = Mutex::new(String::new());
+/// The first error line that llama.cpp has logged since [`forget_errors`]: its functions return only null, and
+/// later lines only say that something failed.
+static FIRST_ERROR: Mutex<Option<String>> = Mutex::new(None);
 
 extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
     if text.is_null() {
@@ -37,16 +38,24 @@ extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_voi
     // SAFETY: llama.cpp passes a C string that lives during the call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     if level == sys::GGML_LOG_LEVEL_ERROR
-        && let Ok(mut last) = LAST_ERROR.lock()
+        && let Ok(mut first) = FIRST_ERROR.lock()
     {
-        *last = text.trim().to_owned();
+        let reason = text.rsplit("error loading model: ").next().unwrap_or(&text);
+        first.get_or_insert_with(|| reason.trim().to_owned());
     }
     tracing::debug!(target: "llama.cpp", "{}", text.trim_end());
 }
 
-/// The last logged error, or `otherwise`.
-pub(super) fn last_error(otherwise: &str) -> String {
-    LAST_ERROR.lock().ok().filter(|last| !last.is_empty()).map_or_else(|| otherwise.to_owned(), |last| last.clone())
+/// Before a call whose error is wanted.
+pub(super) fn forget_errors() {
+    if let Ok(mut first) = FIRST_ERROR.lock() {
+        *first = None;
+    }
+}
+
+/// What llama.cpp said of the failure, or `otherwise`.
+pub(super) fn first_error(otherwise: &str) -> String {
+    FIRST_ERROR.lock().ok().and_then(|mut first| first.take()).unwrap_or_else(|| otherwise.to_owned())
 }
 
 fn init() {
@@ -73,6 +82,7 @@ impl Weights {
             .map_err(|_| unusable("its path holds a NUL byte".into()))?;
         // A space in front of the text would be a byte that the chunk does not have.
         let overrides = [override_bool(c"tokenizer.ggml.add_space_prefix", false), override_bool(c"", false)];
+        forget_errors();
         let stock = matches!(arithmetic, Arithmetic::Stock { .. });
         let opening = if stock { Opening::Stock } else { Opening::Reference };
         // SAFETY: plain data with a default constructor; the pointers set below outlive the call.
@@ -87,7 +97,7 @@ impl Weights {
             params.kv_overrides = overrides.as_ptr();
             sys::llama_model_load_from_file(c_path.as_ptr(), params)
         });
-        let model = NonNull::new(model).ok_or_else(|| unusable(last_error("llama.cpp cannot load it")))?;
+        let model = NonNull::new(model).ok_or_else(|| unusable(first_error("llama.cpp cannot load it")))?;
         let weights = Self { model, name: label.to_owned(), arithmetic, packed: Arc::default() };
         weights.check().map_err(unusable)?;
         Ok(weights)

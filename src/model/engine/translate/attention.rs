@@ -79,9 +79,9 @@ impl Translator<'_> {
             && cache.ne[0] as usize * 2 == row
             && keys.extents[0] * keys.extents[2] * 2 == row
             && heads_adjoin
-            && offset % (16 * row) == 0
-            && keys.extents[1] % 16 == 0
-            && (keys.extents[3] == 1 || keys.strides[3] % (16 * row) == 0)
+            && offset.is_multiple_of(16 * row)
+            && keys.extents[1].is_multiple_of(16)
+            && (keys.extents[3] == 1 || keys.strides[3].is_multiple_of(16 * row))
             && Keys::fit(&View { extents: [row / 2, keys.extents[1], 1, 1], ..*keys })
     }
 

@@ -10,7 +10,6 @@ mod rows;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
-use std::fmt::Write as _;
 use std::slice;
 use std::sync::Arc;
 
@@ -110,20 +109,19 @@ fn label(node: &Tensor) -> String {
 pub(super) fn describe(nodes: &[&Tensor]) -> String {
     let numbers: HashMap<*const Tensor, usize> =
         nodes.iter().enumerate().map(|(i, &node)| (std::ptr::from_ref(node), i)).collect();
+    // SAFETY: operators and types have names that are C strings, which live for ever.
+    let op = |node: &Tensor| unsafe { CStr::from_ptr(sys::ggml_op_desc(node)) }.to_string_lossy();
+    // SAFETY: as above.
+    let kind = |tensor: &Tensor| unsafe { CStr::from_ptr(sys::ggml_type_name(tensor.type_)) }.to_string_lossy();
     let mut text = String::new();
     for (i, node) in nodes.iter().enumerate() {
-        // SAFETY: operators and types have names that are C strings.
-        let op = unsafe { CStr::from_ptr(sys::ggml_op_desc(*node)) }.to_string_lossy();
         let parameters: Vec<String> = node.op_params.iter().map(|p| format!("{p:x}")).collect();
-        let _ = write!(text, "{op} {}", parameters.join(" ").trim_end_matches(" 0"));
+        text += &format!("{} {}", op(node), parameters.join(" ").trim_end_matches(" 0"));
         for source in sources(node) {
             let from = numbers.get(&std::ptr::from_ref(source)).or_else(|| numbers.get(&source.view_src.cast_const()));
-            let _ = match from {
-                Some(number) => write!(text, ", -{}", i.saturating_sub(*number)),
-                // SAFETY: as above.
-                None => {
-                    write!(text, ", {}", unsafe { CStr::from_ptr(sys::ggml_type_name(source.type_)) }.to_string_lossy())
-                }
+            text += &match from {
+                Some(number) => format!(", -{}", i.saturating_sub(*number)),
+                None => format!(", {}", kind(source)),
             };
         }
         text.push('\n');
