@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 
 use super::kind::BLOCK;
+use super::quantize::quantize;
 use crate::exact::KernelSet;
 
 /// Quantised columns that lie side by side. A tile is stored block after block; a block of a tile of
@@ -133,16 +134,9 @@ impl Quantised<'_> {
         assert!(column < self.count, "no such column");
         assert_eq!(values.len(), self.depth, "a column of another depth");
         let at = self.column(column);
-        // SAFETY: the column is in the memory (`column`) and ours; the sets check their instructions.
-        unsafe {
-            match set {
-                #[cfg(target_arch = "x86_64")]
-                KernelSet::Avx512Vnni | KernelSet::Avx512 if set.available() => quantize_avx512(values, at),
-                #[cfg(target_arch = "x86_64")]
-                KernelSet::Avx2 if set.available() => quantize_avx2(values, at),
-                _ => quantize(values, at),
-            }
-        }
+        let set = if set.available() { set } else { KernelSet::Scalar };
+        // SAFETY: the processor runs the set; the column is in the memory (`column`) and ours.
+        unsafe { quantize(set, values, at) }
     }
 
     /// Where column `column`, below [`Self::count`], lies.
@@ -187,71 +181,6 @@ impl Column {
     pub(super) fn offset(&self, field: Field) -> usize {
         self.width * 4 * field as usize
     }
-}
-
-/// 1.5 * 2^23: added to a value below 2^22 in magnitude, it leaves `round_half_even` of the value in
-/// the low bits of the sum. Unlike a call of a rounding function, this is the same everywhere and
-/// stays in vector registers.
-const ROUND: f32 = 12_582_912.0;
-
-/// Writes a column: for each block `scale = amax / 127` and quants `round_half_even(x * (127 / amax))`, at
-/// most 127 in magnitude (the quotient may be infinite). A block of zeros has scale 0; one that is not
-/// finite has scale NaN; the quants of both are 0. The largest magnitude is found on the bits, where it
-/// does not depend on order.
-///
-/// # Safety
-/// `to` is a column of as many blocks as `values` has, unshared.
-#[inline(always)]
-unsafe fn quantize(values: &[f32], to: Column) {
-    for (b, block) in values.chunks_exact(BLOCK).enumerate() {
-        let mut amax = 0u32;
-        for x in block {
-            amax = amax.max(x.to_bits() & 0x7fff_ffff);
-        }
-        let amax = f32::from_bits(amax);
-        let plain = amax > 0.0 && amax < f32::INFINITY;
-        let inverse = if plain { 127.0 / amax } else { 0.0 };
-        let scale = if plain || amax == 0.0 { amax / 127.0 } else { f32::NAN };
-        let mut quants = [0i32; BLOCK];
-        for (quant, x) in quants.iter_mut().zip(block) {
-            // No value of a block that is not plain may be seen: infinity times 0 is none.
-            let scaled = if plain { x * inverse } else { 0.0 };
-            // Zero times infinity is no number; such a block's values are all but zero.
-            let above = if scaled >= -127.0 { scaled } else { -127.0 };
-            let bounded = if above > 127.0 { 127.0 } else { above };
-            *quant = (bounded + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
-        }
-        // A loop and not `map`, whose closure would be compiled without the caller's instructions.
-        let mut bytes = [0i8; BLOCK];
-        for (byte, quant) in bytes.iter_mut().zip(quants) {
-            *byte = quant as i8;
-        }
-        let half: i32 = quants[..16].iter().sum();
-        let sum: i32 = half + quants[16..].iter().sum::<i32>();
-        // SAFETY: block `b` of the column.
-        unsafe {
-            to.quants.add(b * to.stride()).cast::<[i8; BLOCK]>().write_unaligned(bytes);
-            let fields = to.fields.add(b * to.stride());
-            fields.add(to.offset(Field::Scale)).cast::<f32>().write(scale);
-            fields.add(to.offset(Field::Sum)).cast::<f32>().write(sum as f32 * scale);
-            fields.add(to.offset(Field::Negated)).cast::<i32>().write(-sum);
-            fields.add(to.offset(Field::NegatedHalf)).cast::<i32>().write(-half);
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
-unsafe fn quantize_avx512(values: &[f32], to: Column) {
-    // SAFETY: passed on.
-    unsafe { quantize(values, to) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn quantize_avx2(values: &[f32], to: Column) {
-    // SAFETY: passed on.
-    unsafe { quantize(values, to) }
 }
 
 /// Columns as they are: column `j` at `j * stride`.

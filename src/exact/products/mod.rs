@@ -12,6 +12,7 @@ mod lanes;
 mod neon;
 mod output;
 mod pack;
+mod quantize;
 mod scalar;
 mod tile;
 mod unpack;

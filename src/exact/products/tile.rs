@@ -224,6 +224,13 @@ fn fetch<L: Lanes, F: Format>(tile: &QuantisedTile, v: usize, b: usize) {
     for line in (0..bytes).step_by(64) {
         L::fetch(block.wrapping_add(line));
     }
+    let scales = match F::KIND.scales() {
+        Scales::Half => 2 * GROUP,
+        Scales::HalfMin => 4 * GROUP,
+        Scales::SuperMin => SUPER_MIN / 8,
+        Scales::Super16 => SUPER_16 / 8,
+    };
+    L::fetch(tile.groups[v * L::WIDTH / GROUP].wrapping_add(tile.ahead + tile.scales_at + b * scales));
 }
 
 /// Scales and minimums of one vector of outputs for a run.

@@ -21,7 +21,7 @@ const MAX_LANES: usize = 256;
 const LOGITS_BYTES: usize = 64 << 20;
 
 /// Tokens evaluated together at most.
-const MAX_BATCH: usize = 512;
+const MAX_BATCH: usize = 128;
 
 /// The shape of a predictor. It changes no bit of what the predictor predicts, only what it costs.
 #[derive(Clone, Copy, Debug)]
