@@ -50,7 +50,11 @@ impl Work<'_, '_> {
     /// The addresses of `n` groups from `group` on. Those beyond the range repeat the last one: their
     /// results are not stored.
     fn groups(&self, group: usize, n: usize) -> [*const u8; MAX_GROUPS] {
-        std::array::from_fn(|i| self.weights.group((group + i.min(n - 1)).min(self.groups.end - 1)).as_ptr())
+        let mut addresses = [std::ptr::null(); MAX_GROUPS];
+        for (i, address) in addresses.iter_mut().enumerate() {
+            *address = self.weights.group((group + i.min(n - 1)).min(self.groups.end - 1)).as_ptr();
+        }
+        addresses
     }
 
     /// Writes the outputs of `n` groups from `group` on for `columns`.

@@ -284,7 +284,10 @@ unsafe fn weigh<V: Vector>(scores: *mut f32, seen: &Range<usize>) -> f32 {
         for at in (first..last).step_by(LANES) {
             largest = V::load(scores.add(at)).max(largest);
         }
-        let most = largest.lanes().into_iter().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+        let mut most = f32::NEG_INFINITY;
+        for &lane in &largest.lanes() {
+            most = if lane > most { lane } else { most };
+        }
         let mut sums = V::splat(0.0);
         for at in (first..last).step_by(LANES) {
             let weight = exp(V::load(scores.add(at)).sub(V::splat(most)));
@@ -327,8 +330,8 @@ unsafe fn gather<V: Vector, const Q: usize, const W: usize>(
                 }
                 for (q, sums) in sums.iter_mut().enumerate() {
                     let weight = V::splat(*scores.add(q * stride + cell));
-                    for (sum, value) in sums.iter_mut().zip(value) {
-                        *sum = weight.fma(value, *sum);
+                    for (w, sum) in sums.iter_mut().enumerate() {
+                        *sum = weight.fma(value[w], *sum);
                     }
                 }
             }
@@ -336,9 +339,9 @@ unsafe fn gather<V: Vector, const Q: usize, const W: usize>(
                 add_one::<V, W>(tile, values, scores.add(q * stride), common.end..tile.seen[q].end, sums);
             }
         }
-        for (q, sums) in sums.into_iter().enumerate() {
+        for (q, sums) in sums.iter().enumerate() {
             let total = V::splat(totals[q]);
-            for (w, sum) in sums.into_iter().enumerate() {
+            for (w, sum) in sums.iter().enumerate() {
                 let result = if tile.seen[q].is_empty() { V::splat(0.0) } else { sum.div(total) };
                 result.store(tile.outs[q].add(at + w * LANES));
             }
