@@ -12,7 +12,7 @@
 //! | 4 | [`container`] | records in order, random access, recovery |
 //! | 3 | [`codec`] | raw bytes to stored bytes |
 //! | 3 | [`model`] | GGUF weights, llama.cpp, scheduling of streams |
-//! | 2 | [`exact`] | matrices of numbers; known to `model::engine` alone |
+//! | 2 | [`exact`] | kernels specified to the bit; known to [`model`] alone |
 //! | 2 | [`predict`] | distributions over tokens; the one float to integer crossing |
 //! | 1 | [`format`], [`entropy`] | bytes to structs; integers to bits |
 //! | 0 | [`error`], [`limits`], [`wire`], [`hash`], [`progress`] | nothing of lma |

@@ -12,7 +12,7 @@ use crate::exact::pool::Pool;
 use crate::exact::products::{Kind, Packed};
 
 /// Weights at least this large give their original memory back when they are packed.
-const RELEASE_FROM: usize = 1 << 20;
+const RELEASE_FROM: usize = 1 << 16;
 
 /// Packed weights by the address of the originals, which are neither moved nor freed while this lives: it
 /// belongs to the owner of the model.
