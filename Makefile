@@ -9,7 +9,7 @@ PROFILE := --release
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: all deps bench-deps build install test demo bench ratio fuzz fmt lint doc clean
+.PHONY: all deps bench-deps build install test demo bench ratio cross-check fuzz fmt lint doc clean
 
 all: build
 
@@ -38,6 +38,10 @@ bench: bench-deps
 
 ratio: bench-deps
 	$(CARGO) bench --bench ratio
+
+# The exact kernels on other processors, emulated: as root, with mmdebstrap; about 10 minutes, and 4 more the first time.
+cross-check:
+	@scripts/cross-check.sh
 
 fuzz: deps
 	@set -e; for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \

@@ -7,6 +7,9 @@
 //!
 //! Nothing here knows llama.cpp or ggml; `model::engine` turns their graphs into plans.
 
+#[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
+compile_error!("without SSE2 this processor rounds results twice");
+
 pub mod angles;
 pub mod half;
 mod kernel_set;

@@ -5,8 +5,10 @@
 //! different groups of outputs, different columns, or both.
 
 mod columns;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod drive;
 mod kind;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -14,6 +16,7 @@ mod output;
 mod pack;
 mod quantize;
 mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
 mod unpack;
 #[cfg(target_arch = "x86_64")]

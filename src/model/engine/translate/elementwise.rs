@@ -38,7 +38,8 @@ impl Translator<'_> {
         });
         if let Some(next) = behind {
             let (product, weight) = (self.floats(Some(next))?, self.floats(source(next, 1))?);
-            if weight.extents[0] == out.extents[0] && repeats(&weight, &out) && product.extents == out.extents {
+            let fits = weight.extents[0] == out.extents[0] && repeats(&weight, &out) && product.extents == out.extents;
+            if fits && same_or_apart(next, source(node, 0)) {
                 self.plan.push(Norm { kind, epsilon, out: product, a, weight: Some(weight) });
                 return Ok(2);
             }
@@ -150,4 +151,16 @@ impl Translator<'_> {
 /// Whether `b` is as large as `a` in each dimension, or a whole number of times smaller.
 fn repeats(b: &View, a: &View) -> bool {
     b.extents.iter().zip(a.extents).all(|(&b, a)| b > 0 && a % b == 0)
+}
+
+/// Whether two tensors begin at the same place, or have no memory in common: rows may then be written as they
+/// are read.
+fn same_or_apart(a: &Tensor, b: Option<&Tensor>) -> bool {
+    let Some(b) = b else { return false };
+    let range = |t: &Tensor| {
+        let last: usize = t.ne.iter().zip(t.nb).map(|(&n, stride)| (n as usize).saturating_sub(1) * stride).sum();
+        t.data.addr()..t.data.addr() + last + size_of::<f32>()
+    };
+    let (x, y) = (range(a), range(b));
+    (x.start == y.start && a.nb == b.nb) || x.end <= y.start || y.end <= x.start
 }
