@@ -20,8 +20,9 @@ const MAX_LANES: usize = 256;
 /// Most bytes of logits that one step produces: bounds the tokens in a batch for large vocabularies.
 const LOGITS_BYTES: usize = 64 << 20;
 
-/// Tokens evaluated together at most.
-const MAX_BATCH: usize = 128;
+/// Tokens evaluated together at most: enough to share the work on weights, few enough for their logits to stay
+/// in a cache.
+const MAX_BATCH: usize = 256;
 
 /// The shape of a predictor. It changes no bit of what the predictor predicts, only what it costs.
 #[derive(Clone, Copy, Debug)]
