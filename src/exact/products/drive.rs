@@ -6,8 +6,9 @@ use std::ops::Range;
 use super::columns::TILE;
 use super::kind::{BLOCK, Format, Kind, format};
 use super::lanes::Kernels;
+use super::output::Place;
 use super::pack::{GROUP, Packed};
-use super::tile::{MAX_COLUMNS, MAX_GROUPS, PlainTile, QuantisedTile, Sums};
+use super::tile::{MAX_COLUMNS, MAX_GROUPS, PlainTile, QuantisedTile};
 use super::{Input, Output, Plain, Quantised};
 
 /// Computes `columns` and `groups` of a product.
@@ -57,13 +58,21 @@ impl Work<'_, '_> {
         addresses
     }
 
-    /// Writes the outputs of `n` groups from `group` on for `columns`.
-    fn store(&mut self, group: usize, n: usize, columns: Range<usize>, sums: &Sums) {
+    /// Has `tile` write the outputs of `n` groups from `group` on, for some columns from `column` on, of which it
+    /// returns the number: into the result, or, where some of the groups' outputs are not wanted, beside it
+    /// first.
+    fn compute(&mut self, group: usize, n: usize, column: usize, tile: impl FnOnce(Place) -> usize) -> usize {
         let first = group * GROUP;
-        let end = self.weights.outputs().min((group + n).min(self.groups.end) * GROUP);
-        for (column, sums) in columns.zip(sums) {
-            self.out.store(column, first, &sums[..end - first]);
+        let wanted = self.weights.outputs().min(self.groups.end * GROUP) - first;
+        if wanted >= n * GROUP {
+            return tile(self.out.place(column, first));
         }
+        let mut beside = [[0f32; MAX_GROUPS * GROUP]; MAX_COLUMNS];
+        let count = tile(Place { first: beside.as_mut_ptr().cast(), stride: MAX_GROUPS * GROUP });
+        for (i, sums) in beside[..count].iter().enumerate() {
+            self.out.store(column + i, first, &sums[..wanted]);
+        }
+        count
     }
 }
 
@@ -85,7 +94,6 @@ fn quantised<K: Kernels, F: Format>(work: &mut Work<'_, '_>, input: Quantised<'_
     let several = work.columns.len() > 1;
     let step = if several { K::QUANTISED_GROUPS.1 } else { K::QUANTISED_GROUPS.0 };
     let ahead = ahead(work.weights, several, step);
-    let mut sums: Sums = [[0.0; MAX_GROUPS * GROUP]; MAX_COLUMNS];
     for group in work.groups.clone().step_by(step) {
         let mut tile = QuantisedTile {
             groups: work.groups(group, step),
@@ -99,11 +107,9 @@ fn quantised<K: Kernels, F: Format>(work: &mut Work<'_, '_>, input: Quantised<'_
             // The next column in memory is the next one of the same tile.
             let left = work.columns.end.min(column / TILE * TILE + TILE) - column;
             tile.column = input.column(column);
-            // SAFETY: the caller's checks; `left` columns of the tile are there.
-            let n = unsafe { K::quantised::<F>(several, left, &tile, &mut sums) };
-            work.store(group, step, column..column + n, &sums);
+            // SAFETY: the caller's checks; `left` columns of the tile are there, and room for their outputs.
+            column += work.compute(group, step, column, |out| unsafe { K::quantised::<F>(several, left, &tile, out) });
             tile.ahead = 0;
-            column += n;
         }
     }
 }
@@ -111,7 +117,6 @@ fn quantised<K: Kernels, F: Format>(work: &mut Work<'_, '_>, input: Quantised<'_
 fn plain<K: Kernels, const KIND: u8>(work: &mut Work<'_, '_>, input: Plain<'_>) {
     let several = work.columns.len() > 1;
     let step = if several { K::PLAIN_GROUPS.1 } else { K::PLAIN_GROUPS.0 };
-    let mut sums: Sums = [[0.0; MAX_GROUPS * GROUP]; MAX_COLUMNS];
     for group in work.groups.clone().step_by(step) {
         let mut column = work.columns.start;
         while column < work.columns.end {
@@ -121,10 +126,9 @@ fn plain<K: Kernels, const KIND: u8>(work: &mut Work<'_, '_>, input: Plain<'_>) 
                 column: input.column(column),
                 stride: input.stride(),
             };
-            // SAFETY: the caller's checks.
-            let n = unsafe { K::plain::<KIND>(several, work.columns.end - column, &tile, &mut sums) };
-            work.store(group, step, column..column + n, &sums);
-            column += n;
+            let left = work.columns.end - column;
+            // SAFETY: the caller's checks; there is room for the outputs of `left` columns.
+            column += work.compute(group, step, column, |out| unsafe { K::plain::<KIND>(several, left, &tile, out) });
         }
     }
 }

@@ -2,7 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::kind::Format;
-use super::tile::{PlainTile, QuantisedTile, Sums};
+use super::output::Place;
+use super::tile::{PlainTile, QuantisedTile};
 
 /// An instruction set whose vectors hold [`Self::WIDTH`] outputs side by side.
 ///
@@ -81,10 +82,10 @@ pub(super) trait Kernels: Lanes {
 
     /// Computes the first of `left` columns; returns how many. `several`: whether the tile has the groups of
     /// a product of several columns.
-    unsafe fn quantised<F: Format>(several: bool, left: usize, tile: &QuantisedTile, sums: &mut Sums) -> usize;
+    unsafe fn quantised<F: Format>(several: bool, left: usize, tile: &QuantisedTile, out: Place) -> usize;
 
     /// The same for floats; `KIND` is a [`super::Kind`].
-    unsafe fn plain<const KIND: u8>(several: bool, left: usize, tile: &PlainTile, sums: &mut Sums) -> usize;
+    unsafe fn plain<const KIND: u8>(several: bool, left: usize, tile: &PlainTile, out: Place) -> usize;
 }
 
 /// Implements [`Kernels`] for a set: its name, its features, and for quantised and for float weights the
@@ -101,22 +102,22 @@ macro_rules! kernels {
                 several: bool,
                 left: usize,
                 tile: &super::tile::QuantisedTile,
-                sums: &mut super::tile::Sums,
+                out: super::output::Place,
             ) -> usize {
                 #[target_feature(enable = $features)]
                 unsafe fn compiled<F: super::kind::Format, const V: usize, const N: usize>(
                     tile: &super::tile::QuantisedTile,
-                    sums: &mut super::tile::Sums,
+                    out: super::output::Place,
                 ) -> usize {
                     // SAFETY: passed on.
-                    unsafe { super::tile::quantised::<$set, F, V, N>(tile, sums) }
+                    unsafe { super::tile::quantised::<$set, F, V, N>(tile, out) }
                     N
                 }
                 // SAFETY: by the contract; a tile of `n` columns is chosen where as many are left.
                 unsafe {
                     match left {
-                        _ if !several => compiled::<F, $one, 1>(tile, sums),
-                        $(_ if left >= $n => compiled::<F, $many, $n>(tile, sums),)+
+                        _ if !several => compiled::<F, $one, 1>(tile, out),
+                        $(_ if left >= $n => compiled::<F, $many, $n>(tile, out),)+
                         _ => unreachable!("no column is left"),
                     }
                 }
@@ -126,22 +127,22 @@ macro_rules! kernels {
                 several: bool,
                 left: usize,
                 tile: &super::tile::PlainTile,
-                sums: &mut super::tile::Sums,
+                out: super::output::Place,
             ) -> usize {
                 #[target_feature(enable = $features)]
                 unsafe fn compiled<const KIND: u8, const V: usize, const N: usize>(
                     tile: &super::tile::PlainTile,
-                    sums: &mut super::tile::Sums,
+                    out: super::output::Place,
                 ) -> usize {
                     // SAFETY: passed on.
-                    unsafe { super::tile::plain::<$set, KIND, V, N>(tile, sums) }
+                    unsafe { super::tile::plain::<$set, KIND, V, N>(tile, out) }
                     N
                 }
                 // SAFETY: as above.
                 unsafe {
                     match left {
-                        _ if !several => compiled::<KIND, $plain_one, 1>(tile, sums),
-                        $(_ if left >= $plain_n => compiled::<KIND, $plain_many, $plain_n>(tile, sums),)+
+                        _ if !several => compiled::<KIND, $plain_one, 1>(tile, out),
+                        $(_ if left >= $plain_n => compiled::<KIND, $plain_many, $plain_n>(tile, out),)+
                         _ => unreachable!("no column is left"),
                     }
                 }

@@ -3,8 +3,6 @@
 
 use std::marker::PhantomData;
 
-use super::pack::GROUP;
-
 /// A matrix of results: column `j`, output `i` at `j * stride + i`. Several threads may write
 /// different outputs of one matrix, hence no slice.
 pub struct Output<'a> {
@@ -42,19 +40,29 @@ impl<'a> Output<'a> {
     }
 
     /// Writes `sums` to the outputs from `first` on of one column.
-    #[inline]
     pub(super) fn store(&mut self, column: usize, first: usize, sums: &[f32]) {
         let at = column * self.stride + first;
         assert!(at + sums.len() <= self.len);
         // SAFETY: inside the matrix by the line above; valid and unshared by the constructors.
-        let to = unsafe { self.first.add(at) };
-        // The usual tile in a few moves instead of a call.
-        if let Ok(pair) = <&[f32; 2 * GROUP]>::try_from(sums) {
-            // SAFETY: as many values as above.
-            unsafe { to.cast::<[f32; 2 * GROUP]>().write_unaligned(*pair) }
-        } else {
-            // SAFETY: as above.
-            unsafe { to.copy_from_nonoverlapping(sums.as_ptr(), sums.len()) }
-        }
+        unsafe { self.first.add(at).copy_from_nonoverlapping(sums.as_ptr(), sums.len()) }
     }
+
+    /// Where output `first` of a column is, for a tile to write from there on: what it writes is of columns and
+    /// outputs that the matrix [holds](Self::holds).
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[inline]
+    pub(super) fn place(&mut self, column: usize, first: usize) -> Place {
+        let at = column * self.stride + first;
+        assert!(at < self.len);
+        // SAFETY: inside the matrix by the line above.
+        Place { first: unsafe { self.first.add(at) }, stride: self.stride }
+    }
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+/// Where the results of a tile go: output `i` of its column `c` to `c * stride + i`.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) first: *mut f32,
+    pub(super) stride: usize,
 }

@@ -6,14 +6,12 @@
 use super::columns::{Column, Field};
 use super::kind::{BLOCK, Format, Kind, Scales};
 use super::lanes::Lanes;
+use super::output::Place;
 use super::pack::{GROUP, SUPER_16, SUPER_MIN};
 
 /// Groups and columns that one tile has at most.
 pub(super) const MAX_GROUPS: usize = 8;
 pub(super) const MAX_COLUMNS: usize = 8;
-
-/// The results of a tile: for each column the outputs of its groups.
-pub(super) type Sums = [[f32; MAX_GROUPS * GROUP]; MAX_COLUMNS];
 
 /// Groups of weights, and columns of one tile of [`super::columns`].
 pub(super) struct QuantisedTile {
@@ -60,10 +58,7 @@ const fn runs(kind: Kind) -> usize {
 /// The instructions of `L` are there; all groups, and `N` columns from the first on, have `blocks` blocks;
 /// `V` vectors are at most [`MAX_GROUPS`] groups and `N` at most [`MAX_COLUMNS`].
 #[inline(always)]
-pub(super) unsafe fn quantised<L: Lanes, F: Format, const V: usize, const N: usize>(
-    tile: &QuantisedTile,
-    out: &mut Sums,
-) {
+pub(super) unsafe fn quantised<L: Lanes, F: Format, const V: usize, const N: usize>(tile: &QuantisedTile, out: Place) {
     // SAFETY: by the contract; offsets stay inside block `b` of a group or column.
     unsafe {
         let stride = tile.column.stride();
@@ -96,7 +91,7 @@ pub(super) unsafe fn quantised<L: Lanes, F: Format, const V: usize, const N: usi
         }
         for v in 0..V {
             for c in 0..N {
-                L::store(out[c][v * L::WIDTH..].as_mut_ptr(), sums[v][c]);
+                L::store(out.first.add(c * out.stride + v * L::WIDTH), sums[v][c]);
             }
         }
     }
@@ -269,7 +264,7 @@ unsafe fn scales<L: Lanes, F: Format>(run: &Run<'_>, v: usize) -> (L::Floats, Op
 /// The instructions of `L` are there; all groups, and `N` columns from the first on, have `depth` values;
 /// `V` vectors are at most [`MAX_GROUPS`] groups and `N` at most [`MAX_COLUMNS`].
 #[inline(always)]
-pub(super) unsafe fn plain<L: Lanes, const KIND: u8, const V: usize, const N: usize>(tile: &PlainTile, out: &mut Sums) {
+pub(super) unsafe fn plain<L: Lanes, const KIND: u8, const V: usize, const N: usize>(tile: &PlainTile, out: Place) {
     // SAFETY: by the contract.
     unsafe {
         let mut sums = [[L::splat_f32(&0.0); N]; V];
@@ -295,7 +290,7 @@ pub(super) unsafe fn plain<L: Lanes, const KIND: u8, const V: usize, const N: us
         }
         for v in 0..V {
             for c in 0..N {
-                L::store(out[c][v * L::WIDTH..].as_mut_ptr(), sums[v][c]);
+                L::store(out.first.add(c * out.stride + v * L::WIDTH), sums[v][c]);
             }
         }
     }
