@@ -84,7 +84,7 @@ fn run() -> Result<(), Failure> {
     }
     let decode = !arguments.has("no-decode");
     let machine = common::machine();
-    let (threads, streams) = (arguments.threads()?, arguments.size("streams", "32")?);
+    let (threads, streams) = (arguments.threads()?, arguments.size("streams", "16")?);
     let (engines, model) = common::models(threads, streams)?;
     let lma = Lma { engines, model, streams, decode };
     let peers: Vec<Option<String>> =

@@ -76,7 +76,7 @@ pub(super) struct Machine {
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<usize>,
     /// Chunks that the model encodes or decodes together: more is faster, and fewer are taken where their
-    /// states would not fit into 2 GiB [default: 16 for each thread, at most 256]
+    /// states would not fit into 2 GiB [default: 8 for each thread, at most 256]
     #[arg(long, value_name = "N")]
     pub(super) streams: Option<usize>,
 }

@@ -11,7 +11,7 @@ use crate::format::CodecId;
 use crate::{Error, Result};
 
 /// Streams for each thread where none are asked for: fewer leave the batches of a step too small.
-const STREAMS_PER_THREAD: usize = 16;
+const STREAMS_PER_THREAD: usize = 8;
 /// Most sequences of one llama.cpp context.
 const MAX_STREAMS: usize = 256;
 const MAX_THREADS: usize = 1024;

@@ -17,6 +17,9 @@ use crate::exact::steps::{Plan, RopeTable};
 /// Identifies backends that are ours.
 static GUID: [u8; 16] = *b"lma exact numer.";
 
+/// Most positions that tables are made for; the angles of later ones are computed anew for each token.
+const MAX_POSITIONS: usize = 1 << 15;
+
 /// What one backend computes with.
 pub(super) struct Exact {
     pool: Pool,
@@ -55,6 +58,7 @@ impl Exact {
             return Err(format!("this processor does not run the {} kernels", kernels.name()));
         }
         let pool = Pool::new(threads).map_err(|error| format!("cannot start the engine's threads: {error}"))?;
+        let positions = positions.min(MAX_POSITIONS);
         Ok(Self { pool, kernels, weights, positions, ropes: Vec::new(), plan: None, report })
     }
 
