@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(create("lma create a b --chunk-size 1K").unwrap().chunk_size, 1024);
         assert_eq!(create("lma create a b --chunk-size 8M").unwrap().chunk_size, MAX_CHUNK_SIZE);
         let streams = |line: &str| create(line).unwrap().machine.streams;
-        assert_eq!((streams("lma create a b --threads 4"), streams("lma create a b --threads 99")), (64, MAX_STREAMS));
+        assert_eq!((streams("lma create a b --threads 4"), streams("lma create a b --threads 99")), (32, MAX_STREAMS));
         for bad in [
             "--chunk-size 1023",
             "--chunk-size 8388609",
