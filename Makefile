@@ -44,6 +44,7 @@ cross-check:
 	@scripts/cross-check.sh
 
 fuzz: deps
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
 	@set -e; for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
 		echo "== fuzz $$target, $(FUZZ_SECONDS) s"; \
 		case $$target in parser|open) more=tests/vectors;; *) more=;; esac; \

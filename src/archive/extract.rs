@@ -139,6 +139,7 @@ impl<'a> Extractor<'a> {
     /// Extracts entries whose chunks can all be had.
     pub(super) fn batch(&mut self, entries: Vec<Entry>, ahead: &mut Ahead) -> Result<()> {
         let (mut jobs, mut links, mut stand_ins) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut places = HashSet::new();
         for entry in entries {
             if self.interrupt.raised() {
                 return Err(Error::Interrupted);
@@ -150,6 +151,10 @@ impl<'a> Extractor<'a> {
             };
             self.notes.progress.item(&entry.path);
             let path = entry.path.clone();
+            // Without their first components two paths can be one: the later file is the one that stays.
+            if self.options.strip_components > 0 && !places.insert(dest.clone()) {
+                self.files(&std::mem::take(&mut jobs), ahead)?;
+            }
             match &entry.kind {
                 Kind::Directory => {
                     let done = self.directory(dest, entry);

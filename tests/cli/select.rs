@@ -123,3 +123,17 @@ fn names_that_are_not_utf8_can_be_given() {
     check(&output, 0, "cat");
     assert_eq!(output.stdout, b"odd");
 }
+
+#[test]
+fn of_files_that_stripping_puts_in_one_place_the_last_one_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["t/x", "t/y"] {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("t/x/n"), "first").unwrap();
+    // Nothing but a hole: needs no chunk, and is ready before the first one.
+    fs::File::create(dir.path().join("t/y/n")).unwrap().set_len(100_000).unwrap();
+    expect(dir.path(), 0, "create a.lma t --codec zstd");
+    expect(dir.path(), 0, "extract a.lma --strip-components 2 -C out");
+    assert_eq!(fs::read(dir.path().join("out/n")).unwrap(), vec![0; 100_000]);
+}
