@@ -5,15 +5,27 @@ set -euo pipefail
 
 MIN_RUST=1.90
 packages=()
+# Only measured beside lma: what cannot be had is left out.
+optional=()
 
 # need COMMAND PACKAGE
 need() {
     command -v "$1" >/dev/null 2>&1 || packages+=("$2")
 }
 
+# want COMMAND PACKAGE
+want() {
+    command -v "$1" >/dev/null 2>&1 || optional+=("$2")
+}
+
 have_libclang() {
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null ||
         compgen -G '/usr/lib64/libclang*.so*' >/dev/null || [ -n "${LIBCLANG_PATH:-}" ]
+}
+
+# For Debian's Python, whatever other is first in the path.
+have_paq9a() {
+    /usr/bin/python3 -c 'import paq' 2>/dev/null
 }
 
 as_root() {
@@ -74,11 +86,16 @@ for purpose in "$@"; do
         need setfacl acl
         ;;
     bench)
-        need xz xz-utils
-        need zstd zstd
-        need brotli brotli
-        need 7z p7zip-full
-        need zpaq zpaq
+        want xz xz-utils
+        want zstd zstd
+        want brotli brotli
+        want 7z p7zip-full
+        want zpaq zpaq
+        want bzip3 bzip3
+        want flac flac
+        want optipng optipng
+        want pnmtopng netpbm
+        have_paq9a || optional+=(python3-paq)
         ;;
     *)
         echo "usage: $0 [build] [test] [bench]" >&2
@@ -88,5 +105,10 @@ for purpose in "$@"; do
 done
 
 [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
+if [ ${#optional[@]} != 0 ] && ! (install_packages "${optional[@]}"); then
+    for package in "${optional[@]}"; do
+        (install_packages "$package") || echo "without $package, which the benchmarks then leave out" >&2
+    done
+fi
 packages=()
 have_rust || install_rust

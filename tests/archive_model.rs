@@ -16,9 +16,12 @@ use lma::predict::Models;
 use lma::predict::toy::{self, ToyModels};
 use lma::progress::{Interrupt, Silent};
 
-fn options(workers: usize) -> CreateOptions {
+/// The codecs that need a model.
+const CODECS: [CodecId; 2] = [CodecId::Lm, CodecId::Mix];
+
+fn options(codec: CodecId, workers: usize) -> CreateOptions {
     let model = Some(Arc::new(toy::model()));
-    CreateOptions { choice: Choice::Only(CodecId::Lm), model, workers, chunk_size: 4 << 10, ..CreateOptions::default() }
+    CreateOptions { choice: Choice::Only(codec), model, workers, chunk_size: 4 << 10, ..CreateOptions::default() }
 }
 
 fn tree(root: &std::path::Path) {
@@ -32,14 +35,18 @@ fn tree(root: &std::path::Path) {
 
 #[test]
 fn files_come_back_through_a_model() {
+    CODECS.into_iter().for_each(come_back_through);
+}
+
+fn come_back_through(codec: CodecId) {
     let dir = tempfile::tempdir().unwrap();
     let (from, to, piped) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("piped"));
     tree(&from);
-    let bytes = archive(&from, &options(1));
-    assert!(bytes == archive(&from, &options(8)));
+    let bytes = archive(&from, &options(codec, 1));
+    assert!(bytes == archive(&from, &options(codec, 8)));
     let opened = reader(&bytes);
     assert_eq!(opened.models().len(), 1);
-    assert!(opened.index().chunks.iter().any(|slot| slot.codec == CodecId::Lm));
+    assert!(opened.index().chunks.iter().any(|slot| slot.codec == codec));
     let (models, interrupt): (Arc<dyn Models>, _) = (Arc::new(ToyModels::new()), Interrupt::default());
     extract(&opened, &models, &extract_options(&to), &Silent, &interrupt).unwrap();
     assert_same(&from, &to);
@@ -49,10 +56,14 @@ fn files_come_back_through_a_model() {
 
 #[test]
 fn without_the_model_nothing_is_written() {
+    CODECS.into_iter().for_each(not_written_without);
+}
+
+fn not_written_without(codec: CodecId) {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     tree(&from);
-    let bytes = archive(&from, &options(2));
+    let bytes = archive(&from, &options(codec, 2));
     let (reader, interrupt) = (reader(&bytes), Interrupt::default());
     let mut out = Vec::new();
     let chosen = extract_options(&to);
@@ -77,8 +88,10 @@ fn without_the_model_nothing_is_written() {
 fn a_model_that_no_chunk_needs_is_not_recorded() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("noise"), noise(50_000, 9)).unwrap();
-    let reader = reader(&archive(dir.path(), &options(3)));
-    assert!(reader.models().is_empty());
+    for codec in CODECS {
+        let reader = reader(&archive(dir.path(), &options(codec, 3)));
+        assert!(reader.models().is_empty());
+    }
 }
 
 /// An output that fails behind so many bytes.

@@ -1,6 +1,6 @@
 //! What every codec must do, run on all of them.
 
-use lma::codec::{self, Choice, CodecError, Encoded};
+use lma::codec::{self, Choice, CodecError, Encoded, Level};
 use lma::entropy::Cdf;
 use lma::error::ExitCode;
 use lma::format::{CodecId, ContextPolicy};
@@ -8,7 +8,10 @@ use lma::predict::toy::{self, ToyModels};
 use lma::predict::{Feed, LoadedModel, NoModels, PredictError, Predictor};
 use proptest::prelude::*;
 
-const CODECS: [CodecId; 3] = [CodecId::Store, CodecId::Zstd, CodecId::Lm];
+const CODECS: [CodecId; 5] = [CodecId::Store, CodecId::Zstd, CodecId::Lm, CodecId::Cm, CodecId::Mix];
+
+/// Those that need a model.
+const OF_A_MODEL: [CodecId; 2] = [CodecId::Lm, CodecId::Mix];
 
 /// A codec under test, with the model that it needs.
 struct Subject {
@@ -23,7 +26,7 @@ impl Subject {
     }
 
     fn encode(&self, raw: &[u8]) -> Encoded {
-        let encoded = codec::encode(raw, Choice::Only(self.codec), Some(&self.model)).unwrap();
+        let encoded = codec::encode(raw, Choice::Only(self.codec), Level::default(), Some(&self.model)).unwrap();
         assert!(encoded.stored.len() <= raw.len(), "{:?} grew {} bytes", self.codec, raw.len());
         encoded
     }
@@ -43,10 +46,12 @@ impl Subject {
 fn subjects() -> Vec<Subject> {
     let mut all: Vec<Subject> = CODECS.iter().map(|&codec| Subject::new(codec, toy::model())).collect();
     let missing: Vec<u8> = (0..=0x1f).chain(0x80..=0xff).chain(*b"e ").collect();
-    all.push(Subject::new(CodecId::Lm, toy::model_with(&missing)));
-    all.push(Subject::new(CodecId::Lm, toy::model_with(&(0..=255).collect::<Vec<u8>>())));
-    for (window, overlap) in [(2, 1), (3, 2), (64, 63), (1000, 1)] {
-        all.push(Subject::new(CodecId::Lm, toy::model_of(&[], ContextPolicy { window, overlap }, 1, 1000)));
+    for codec in OF_A_MODEL {
+        all.push(Subject::new(codec, toy::model_with(&missing)));
+        all.push(Subject::new(codec, toy::model_with(&(0..=255).collect::<Vec<u8>>())));
+        for (window, overlap) in [(2, 1), (3, 2), (64, 63), (1000, 1)] {
+            all.push(Subject::new(codec, toy::model_of(&[], ContextPolicy { window, overlap }, 1, 1000)));
+        }
     }
     all
 }
@@ -102,9 +107,11 @@ fn any_bytes_come_back() {
 fn lengths_around_the_windows_come_back() {
     let text = toy::text(300, 3);
     for (window, overlap) in [(2, 1), (8, 3), (64, 16)] {
-        let subject = Subject::new(CodecId::Lm, toy::model_of(&[], ContextPolicy { window, overlap }, 2, 5));
-        for len in (0..40).chain(55..140).chain([299, 300]) {
-            subject.round_trip(&text[..len]);
+        for codec in OF_A_MODEL {
+            let subject = Subject::new(codec, toy::model_of(&[], ContextPolicy { window, overlap }, 2, 5));
+            for len in (0..40).chain(55..140).chain([299, 300]) {
+                subject.round_trip(&text[..len]);
+            }
         }
     }
 }
@@ -112,12 +119,52 @@ fn lengths_around_the_windows_come_back() {
 #[test]
 fn stored_bytes_do_not_depend_on_lanes_or_splits() {
     let raw = with_text(b"\xff some \r\n \xe2\x96\x81 text");
-    let encode = |lanes, split| Subject::new(CodecId::Lm, toy::model_of(&[], toy::CONTEXT, lanes, split)).encode(&raw);
-    let expected = encode(1, 1);
-    assert_eq!(expected.codec, CodecId::Lm);
-    for (lanes, split) in [(1, 1000), (4, 3), (7, 64)] {
-        assert_eq!(encode(lanes, split), expected);
+    for context in [toy::CONTEXT, ContextPolicy { window: 9, overlap: 4 }] {
+        for missing in [&b""[..], b"e\xff"] {
+            for codec in OF_A_MODEL {
+                let subject = |lanes, split| Subject::new(codec, toy::model_of(missing, context, lanes, split));
+                let expected = subject(1, 1).encode(&raw);
+                assert_eq!(expected.codec, codec);
+                for (lanes, split) in [(1, 1000), (4, 3), (7, 64)] {
+                    let subject = subject(lanes, split);
+                    assert_eq!(subject.encode(&raw), expected);
+                    assert_eq!(subject.decode(codec, &expected.stored, raw.len()).unwrap(), raw);
+                }
+            }
+        }
     }
+}
+
+#[test]
+fn what_does_not_compress_is_stored() {
+    let mut state = 3u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as u8
+    };
+    let raw: Vec<u8> = (0..5000).map(|_| random()).collect();
+    for subject in subjects() {
+        assert_eq!(subject.round_trip(&raw), Encoded { codec: CodecId::Store, stored: raw.clone() });
+    }
+}
+
+/// Few stored bytes that claim to be many: refused, or as many as were asked for, in little time.
+#[test]
+fn the_work_is_bounded_by_the_raw_length() {
+    let start = std::time::Instant::now();
+    for subject in subjects().into_iter().take(CODECS.len()) {
+        for stored in
+            [&b""[..], b"\0", b"\x01", b"\x03\x80", b"\x05\x80\x04\xff", b"\x07\x02\x02\0\0", &[0xff; 40], &[0; 40]]
+        {
+            for raw_len in [1, 1000, 20_000] {
+                match subject.decode(subject.codec, stored, raw_len) {
+                    Ok(raw) => assert_eq!(raw.len(), raw_len),
+                    Err(error) => assert!(matches!(error, CodecError::Corrupt { .. }), "{error}"),
+                }
+            }
+        }
+    }
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -179,14 +226,18 @@ fn trailing_bytes_are_refused() {
 #[test]
 fn a_chunk_without_its_model_says_so() {
     let model = toy::model();
-    let none = codec::decode(CodecId::Lm, None, b"x", 1, &NoModels).unwrap_err();
-    assert_eq!(none.exit_code(), ExitCode::Corrupt);
-    let missing = codec::decode(CodecId::Lm, Some(&model.record), b"x", 1, &NoModels).unwrap_err();
-    assert_eq!(missing.exit_code(), ExitCode::Model);
     let mut record = model.record.clone();
     record.numerics.0 = "toy-2".into();
-    let numerics = codec::decode(CodecId::Lm, Some(&record), b"x", 1, &ToyModels::new()).unwrap_err();
-    assert!(numerics.to_string().contains("does not reproduce"), "{numerics}");
+    for codec in OF_A_MODEL {
+        let none = codec::decode(codec, None, b"x", 1, &NoModels).unwrap_err();
+        assert_eq!(none.exit_code(), ExitCode::Corrupt);
+        let missing = codec::decode(codec, Some(&model.record), b"x", 1, &NoModels).unwrap_err();
+        assert_eq!(missing.exit_code(), ExitCode::Model);
+        let numerics = codec::decode(codec, Some(&record), b"x", 1, &ToyModels::new()).unwrap_err();
+        assert!(numerics.to_string().contains("does not reproduce"), "{numerics}");
+        let unasked = codec::encode(b"x", Choice::Only(codec), Level::default(), None).unwrap_err();
+        assert!(unasked.to_string().contains("no model was given"), "{unasked}");
+    }
 }
 
 /// Fails at the step after `left` more.
@@ -213,19 +264,22 @@ impl Predictor for Failing {
 
 #[test]
 fn an_engine_that_fails_at_any_step_is_no_damage() {
+    OF_A_MODEL.into_iter().for_each(fails_at_any_step);
+}
+
+fn fails_at_any_step(codec: CodecId) {
     let raw = toy::text(120, 6);
     let model = toy::model();
-    let stored = codec::encode(&raw, Choice::Only(CodecId::Lm), Some(&model)).unwrap().stored;
+    let stored = codec::encode(&raw, Choice::Only(codec), Level::default(), Some(&model)).unwrap().stored;
     let mut failures = 0;
     for left in 0.. {
         let inner = toy::ToyPredictor::new(1, toy::CONTEXT.window as usize, model.table.clone());
         let runner = std::sync::Arc::new(toy::InlineRunner::new(Box::new(Failing { inner, left }), 16));
         let model = LoadedModel { runner, ..model.clone() };
         // The encoder takes fewer steps than the decoder, and leaves it too few.
-        let encoded = codec::encode(&raw, Choice::Only(CodecId::Lm), Some(&model));
+        let encoded = codec::encode(&raw, Choice::Only(codec), Level::default(), Some(&model));
         let models = ToyModels::of(vec![model.clone()]);
-        let outcome =
-            encoded.and_then(|_| codec::decode(CodecId::Lm, Some(&model.record), &stored, raw.len(), &models));
+        let outcome = encoded.and_then(|_| codec::decode(codec, Some(&model.record), &stored, raw.len(), &models));
         match outcome {
             Ok(got) => {
                 assert_eq!(got, raw);
@@ -259,14 +313,18 @@ proptest! {
         window in 2u32..80,
         overlap in 1u32..80,
         split in 1usize..90,
+        level in 1u8..=9,
     ) {
         let raw = pieces.concat();
         let context = ContextPolicy { window, overlap: overlap.min(window - 1) };
-        let subject = Subject::new(CodecId::Lm, toy::model_of(&[7, b'a', 0xc3], context, 2, split));
-        let encoded = codec::encode(&raw, Choice::Auto, Some(&subject.model)).unwrap();
+        let model = toy::model_of(&[7, b'a', 0xc3], context, 2, split);
+        let subject = Subject::new(CodecId::Lm, model.clone());
+        let encoded = codec::encode(&raw, Choice::Auto, Level::new(level).unwrap(), Some(&subject.model)).unwrap();
         prop_assert!(encoded.stored.len() <= raw.len());
         prop_assert_eq!(&subject.decode(encoded.codec, &encoded.stored, raw.len()).unwrap(), &raw);
-        subject.round_trip(&raw);
+        for codec in [CodecId::Lm, CodecId::Cm, CodecId::Mix] {
+            Subject::new(codec, model.clone()).round_trip(&raw);
+        }
     }
 
     #[test]

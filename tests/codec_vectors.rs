@@ -38,6 +38,7 @@ const VECTORS: [Vector; 4] = [
 ];
 
 fn unhex(text: &str) -> Vec<u8> {
+    let text = if text == "-" { "" } else { text };
     text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
@@ -49,4 +50,23 @@ fn old_chunks_are_decoded() {
         let decoded = codec::decode(CodecId::Lm, Some(&model.record), &unhex(stored), raw.len(), &models);
         assert_eq!(decoded.unwrap(), raw);
     }
+}
+
+/// Chunks of `cm` of every kind, and of `mix` with the toy model.
+#[test]
+fn old_chunks_of_the_mixing_codecs_are_decoded() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mix/chunks.txt");
+    let file = std::fs::read_to_string(file).unwrap();
+    let (model, mut count) = (toy::model(), 0);
+    let models = ToyModels::of(vec![model.clone()]);
+    for line in file.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split(' ').collect();
+        let [name, codec, raw, stored] = columns[..] else { panic!("{line}") };
+        let codec = if codec == "cm" { CodecId::Cm } else { CodecId::Mix };
+        let raw = unhex(raw);
+        let decoded = codec::decode(codec, Some(&model.record), &unhex(stored), raw.len(), &models);
+        assert!(decoded.is_ok_and(|decoded| decoded == raw), "{name}");
+        count += 1;
+    }
+    assert_eq!(count, 17);
 }

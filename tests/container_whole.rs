@@ -128,9 +128,13 @@ fn every_failing_read_is_an_error_or_harmless() {
 /// Chunks of a model cannot be decoded without it: no verdict, and nothing to recover once the record is lost.
 #[test]
 fn a_model_that_is_absent_and_a_model_record_that_is_lost() {
+    [CodecId::Lm, CodecId::Mix].into_iter().for_each(absent_and_lost);
+}
+
+fn absent_and_lost(codec: CodecId) {
     let mut writer = lma::container::Writer::new(Vec::new()).unwrap();
     let number = writer.model(&model()).unwrap();
-    let encoded = lma::codec::Encoded { codec: CodecId::Lm, stored: vec![1, 2, 3] };
+    let encoded = lma::codec::Encoded { codec, stored: vec![1, 2, 3] };
     let coded = writer.chunk(&encoded, Some(number), 5, ChunkDigest::of(b"coded")).unwrap();
     let plain = chunk(&mut writer, b"plain", CodecId::Store);
     let entries = [
@@ -166,7 +170,7 @@ fn random_data_grows_by_no_more_than_the_stated_overhead() {
     let (mut writer, mut files, mut paths) = (lma::container::Writer::new(Vec::new()).unwrap(), 0, 0);
     for i in 0..64 {
         let raw = random(chunk_len);
-        let encoded = lma::codec::encode(&raw, lma::codec::Choice::Auto, None).unwrap();
+        let encoded = lma::codec::encode(&raw, lma::codec::Choice::Auto, lma::codec::Level::default(), None).unwrap();
         let number = writer.chunk(&encoded, None, raw.len() as u32, ChunkDigest::of(&raw)).unwrap();
         let entry = file(&format!("file-{i}"), vec![data(number, 0, chunk_len)], &raw);
         paths += entry.path.len() + entry.user.len() + entry.group.len();

@@ -58,7 +58,8 @@ const FENCES: &[(&str, &[&str])] = &[
 ];
 
 /// The files that may hold `unsafe` code, each with `#![allow(unsafe_code)]` and its reasons.
-const UNSAFE: &[&str] = &["exact/", "model/engine.rs", "model/engine/", "predict/quantize/x86.rs"];
+const UNSAFE: &[&str] =
+    &["exact/", "model/engine.rs", "model/engine/", "predict/quantize/x86.rs", "codec/mix/x86.rs", "codec/mix/x86/"];
 
 struct Source {
     /// Relative to `src`, with `/`.

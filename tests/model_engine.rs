@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lma::codec::lm::EncodeStream;
-use lma::codec::{self, Choice};
+use lma::codec::{self, Choice, Level};
 use lma::exact::KernelSet;
 use lma::format::CodecId;
 use lma::hash::Digest;
@@ -106,7 +106,7 @@ fn the_built_in_model_is_batch_invariant_to_the_end_of_its_window() {
     // Longer than a window: the encoder feeds it in long pieces, the decoder token by token.
     let text = include_str!("../spec/lm-codec.md").as_bytes();
     let text = &text[..text.len().min(6000)];
-    let encoded = codec::encode(text, Choice::Only(CodecId::Lm), Some(&model)).unwrap();
+    let encoded = codec::encode(text, Choice::Only(CodecId::Lm), Level::default(), Some(&model)).unwrap();
     assert_eq!(encoded.codec, CodecId::Lm);
     assert!(encoded.stored.len() * 8 < text.len() * 3, "{} of {}", encoded.stored.len(), text.len());
     struct One(Arc<lma::predict::LoadedModel>);

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use lma::model::{EngineOptions, Engines, Registry, RegistryConfig};
 use lma::predict::LoadedModel;
 
+pub(crate) mod classes;
+pub(crate) mod parallel;
 pub(crate) mod peers;
+pub(crate) mod times;
 
 /// Whatever prevents a measurement.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -149,11 +152,13 @@ pub(crate) fn machine() -> String {
     )
 }
 
-/// The command line, without the file that the report goes to.
+/// The command line, without the files that results go to.
 pub(crate) fn command(bench: &str) -> String {
     let mut arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let Some(at) = arguments.iter().position(|argument| argument == "--md") {
-        arguments.drain(at..arguments.len().min(at + 2));
+    for option in ["--md", "--json"] {
+        if let Some(at) = arguments.iter().position(|argument| argument == option) {
+            arguments.drain(at..arguments.len().min(at + 2));
+        }
     }
     let mut line = format!("cargo bench --bench {bench}");
     if !arguments.is_empty() {

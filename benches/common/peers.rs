@@ -3,18 +3,18 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::Failure;
+use super::classes::Class;
+use super::parallel::side_by_side;
+use super::{Failure, times};
 
 /// The bytes that begin every ZPAQ block.
 const ZPAQ_TAG: [u8; 13] = [0x37, 0x6b, 0x53, 0x74, 0xa0, 0x31, 0x83, 0xd3, 0x8c, 0xb2, 0x28, 0xb0, 0xd3];
 
 /// A program that compresses one file at a time.
 pub(crate) struct Peer {
-    /// Column of the table.
+    /// Column of the table. States the options, because results are kept under this name.
     pub(crate) name: &'static str,
     program: &'static str,
     version: &'static [&'static str],
@@ -24,21 +24,39 @@ pub(crate) struct Peer {
 enum Kind {
     /// Compresses `FILE` to its standard output, and back.
     Filter { encode: &'static [&'static str], decode: &'static [&'static str], packed: &'static str },
+    /// bzip3, with blocks no larger than need be: it clears the memory for a whole one.
+    Bzip3,
     /// 7-Zip with PPMd.
     SevenZip,
     /// ZPAQ's journaling archiver.
     Zpaq,
+    /// A format for one kind of media: takes whole files of this class alone.
+    Media { class: Class, script: &'static str, packed: &'static str },
 }
 
-/// Those of the table.
-pub(crate) const PEERS: [Peer; 5] = [
+/// A picture as PNG: deflate at its best, with no filter of lines or the best for each line. What `optipng` does not
+/// read goes through PNM; byte 16 of a TGA file is 32 where it has transparency.
+const PNG: &str = "
+best() { optipng -quiet -zc9 -zm8,9 -zs0,1 -f0,5 -out out.png $1; }
+best raw && exit
+if tifftopnm raw >pnm; then
+    pnmtopng pnm >plain.png
+elif [ $(od -An -tu1 -j16 -N1 raw) = 32 ]; then
+    tgatoppm -alphaout=alpha raw >pnm && pnmtopng -alpha=alpha pnm >plain.png
+else
+    tgatoppm raw >pnm && pnmtopng pnm >plain.png
+fi && best plain.png";
+
+/// Those of the table. paq8px, lpaq and cmix come in no package, so they are missing; PAQ's family is represented by
+/// paq9a, which is in one for Python.
+pub(crate) const PEERS: [Peer; 9] = [
     Peer {
         name: "zstd -19",
         program: "zstd",
         version: &["--version"],
         kind: Kind::Filter {
-            encode: &["-19", "--long", "-q", "-c"],
-            decode: &["-d", "--long", "-q", "-c"],
+            encode: &["-19", "--long", "-q", "-c", "raw"],
+            decode: &["-d", "--long", "-q", "-c", "out.zst"],
             packed: "out.zst",
         },
     },
@@ -46,36 +64,59 @@ pub(crate) const PEERS: [Peer; 5] = [
         name: "xz -9e",
         program: "xz",
         version: &["--version"],
-        kind: Kind::Filter { encode: &["-9e", "-T1", "-k", "-c"], decode: &["-d", "-k", "-c"], packed: "out.xz" },
+        kind: Kind::Filter {
+            encode: &["-9e", "-T1", "-k", "-c", "raw"],
+            decode: &["-d", "-k", "-c", "out.xz"],
+            packed: "out.xz",
+        },
     },
     Peer {
-        name: "brotli",
+        name: "brotli -q11",
         program: "brotli",
         version: &["--version"],
-        kind: Kind::Filter { encode: &["-q", "11", "-c"], decode: &["-d", "-c"], packed: "out.br" },
+        kind: Kind::Filter { encode: &["-q", "11", "-c", "raw"], decode: &["-d", "-c", "out.br"], packed: "out.br" },
     },
-    Peer { name: "ppmd", program: "7z", version: &[], kind: Kind::SevenZip },
+    Peer { name: "bzip3", program: "bzip3", version: &["--version"], kind: Kind::Bzip3 },
+    Peer { name: "7z ppmd", program: "7z", version: &[], kind: Kind::SevenZip },
+    Peer {
+        name: "paq9a",
+        // Debian's Python: its package is no other's.
+        program: "/usr/bin/python3",
+        version: &["-c", "import paq, importlib.metadata as m; print(m.version('paq'))"],
+        kind: Kind::Filter {
+            encode: &["-c", "import paq, sys; sys.stdout.buffer.write(paq.compress(open('raw', 'rb').read()))"],
+            decode: &["-c", "import paq, sys; sys.stdout.buffer.write(paq.decompress(open('out.paq', 'rb').read()))"],
+            packed: "out.paq",
+        },
+    },
     Peer { name: "zpaq -m5", program: "zpaq", version: &[], kind: Kind::Zpaq },
+    Peer {
+        name: "png -9",
+        program: "optipng",
+        version: &["--version"],
+        kind: Kind::Media { class: Class::Images, script: PNG, packed: "out.png" },
+    },
+    Peer {
+        name: "flac -8",
+        program: "flac",
+        version: &["--version"],
+        kind: Kind::Media {
+            class: Class::Audio,
+            script: "flac -8 -s --no-padding --no-seektable -o out.flac raw",
+            packed: "out.flac",
+        },
+    },
 ];
 
-/// What came of one file or one stretch of work.
-#[derive(Clone, Copy, Default)]
+/// What came of one file in blocks.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     /// Compressed bytes.
     pub(crate) bytes: u64,
-    /// Time to encode.
-    pub(crate) encode: Duration,
-    /// Time to decode.
-    pub(crate) decode: Duration,
-}
-
-impl Cost {
-    /// Adds another one.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.encode += other.encode;
-        self.decode += other.decode;
-    }
+    /// Processor time to encode, where the system tells.
+    pub(crate) encode: Option<Duration>,
+    /// Processor time to decode, where that was done.
+    pub(crate) decode: Option<Duration>,
 }
 
 impl Peer {
@@ -84,102 +125,127 @@ impl Peer {
         let output = Command::new(self.program).args(self.version).stdin(Stdio::null()).output().ok()?;
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
-        let words = text.split(|c: char| c.is_whitespace() || c == ',');
-        let number = |word: &&str| word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit());
-        let version = words.filter(number).find(|word| word.contains('.')).unwrap_or("?");
-        Some(format!("{} {}", self.program, version.trim_start_matches('v')))
+        let words = text.split(|c: char| c.is_whitespace() || c == ',').map(|word| word.trim_start_matches('v'));
+        let number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+        let version = words.map(|word| word.trim_end_matches('.')).find(number)?;
+        Some(format!("{} {version}", self.name.split(' ').next().unwrap_or(self.program)))
     }
 
-    /// Compresses each block by itself, on all cores, one process for each block; times are those of
-    /// the processes. Decodes again, and compares.
+    /// The class of media that it is for; `None`: for everything.
+    pub(crate) fn media(&self) -> Option<Class> {
+        match self.kind {
+            Kind::Media { class, .. } => Some(class),
+            _ => None,
+        }
+    }
+
+    /// Compresses each block by itself, on all cores, one process for each block. Decodes again where that is
+    /// wanted and possible, and compares.
     ///
     /// # Errors
-    /// The program fails, or does not give the block back.
-    pub(crate) fn measure(&self, raw: &[u8], block: usize) -> Result<Cost, Failure> {
+    /// The program fails, or does not give a block back.
+    pub(crate) fn measure(&self, raw: &[u8], block: usize, decode: bool) -> Result<Cost, Failure> {
         let blocks: Vec<&[u8]> = raw.chunks(block.max(1)).collect();
-        let (next, total) = (AtomicUsize::new(0), Mutex::new(Ok(Cost::default())));
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            for _ in 0..cores.min(blocks.len()) {
-                scope.spawn(|| {
-                    while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let cost = self.block(block);
-                        let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        match (&mut *total, cost) {
-                            (Ok(total), Ok(cost)) => total.add(cost),
-                            (Ok(_), Err(error)) => *total = Err(error),
-                            (Err(_), _) => return,
-                        }
-                    }
-                });
-            }
-        });
-        total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn block(&self, raw: &[u8]) -> Result<Cost, Failure> {
         let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("raw"), raw)?;
-        let (encode_args, packed) = self.encode_command();
-        let start = Instant::now();
-        self.run(&encode_args, folder.path(), if self.is_filter() { packed } else { "log" })?;
-        let encode = start.elapsed();
-        let bytes = self.payload(&fs::read(folder.path().join(packed))?);
-        let (decode_args, back) = self.decode_command(packed);
-        let start = Instant::now();
-        self.run(&decode_args, folder.path(), "back")?;
-        let decode = start.elapsed();
-        if fs::read(folder.path().join(back))? != raw {
-            return Err(format!("{} did not give a block of {} bytes back", self.name, raw.len()).into());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for (number, block) in blocks.iter().enumerate() {
+            let place = folder.path().join(number.to_string());
+            fs::create_dir(&place)?;
+            fs::write(place.join("raw"), block)?;
         }
-        Ok(Cost { bytes, encode, decode })
+        let place = |number: usize| folder.path().join(number.to_string());
+        let before = times::children();
+        let bytes = side_by_side(blocks.len(), cores, |number| self.encode(&place(number)))?;
+        let encode = since(before);
+        let decode = if decode && self.media().is_none() {
+            let before = times::children();
+            side_by_side(blocks.len(), cores, |number| self.decode(&place(number), blocks[number]))?;
+            since(before)
+        } else {
+            None
+        };
+        Ok(Cost { bytes: bytes.iter().sum(), encode, decode })
     }
 
-    fn is_filter(&self) -> bool {
-        matches!(self.kind, Kind::Filter { .. })
-    }
-
-    /// Arguments that compress `raw`, and the file that is made.
-    fn encode_command(&self) -> (Vec<&'static str>, &'static str) {
-        match self.kind {
-            Kind::Filter { encode, packed, .. } => ([encode, &["raw"]].concat(), packed),
-            Kind::SevenZip => {
-                let options = ["a", "-t7z", "-m0=PPMd", "-mhc=off", "-mmt=1", "-bso0", "-bsp0"];
-                ([&options[..], &["out.7z", "raw"]].concat(), "out.7z")
+    /// Compresses the file `raw` in `place`; how long it became.
+    fn encode(&self, place: &Path) -> Result<u64, Failure> {
+        let log = "log";
+        let packed = match self.kind {
+            Kind::Filter { encode, packed, .. } => {
+                run(self.program, encode, place, packed)?;
+                packed
             }
-            Kind::Zpaq => (vec!["a", "out.zpaq", "raw", "-m5", "-t1"], "out.zpaq"),
-        }
+            Kind::Media { script, packed, .. } => {
+                run("sh", &["-c", script], place, log)?;
+                packed
+            }
+            Kind::Bzip3 => {
+                let mebibytes = fs::metadata(place.join("raw"))?.len().div_ceil(1 << 20).clamp(1, 511);
+                run(self.program, &["-e", "-k", "-c", "-b", &mebibytes.to_string(), "raw"], place, "out.bz3")?;
+                "out.bz3"
+            }
+            Kind::SevenZip => {
+                let options = ["a", "-t7z", "-m0=PPMd", "-mhc=off", "-mmt=1", "-bso0", "-bsp0", "out.7z", "raw"];
+                run(self.program, &options, place, log)?;
+                "out.7z"
+            }
+            Kind::Zpaq => {
+                run(self.program, &["a", "out.zpaq", "raw", "-m5", "-t1"], place, log)?;
+                "out.zpaq"
+            }
+        };
+        let packed = fs::read(place.join(packed))?;
+        Ok(match self.kind {
+            Kind::Filter { .. } | Kind::Bzip3 | Kind::Media { .. } => packed.len() as u64,
+            Kind::SevenZip => seven_zip_payload(&packed),
+            Kind::Zpaq => zpaq_payload(&packed),
+        })
     }
 
-    /// Arguments that decompress `packed`, and the file that then holds what came back.
-    fn decode_command(&self, packed: &'static str) -> (Vec<&'static str>, &'static str) {
-        match self.kind {
-            Kind::Filter { decode, .. } => ([decode, &[packed]].concat(), "back"),
-            Kind::SevenZip => (vec!["e", "-so", "-bsp0", packed], "back"),
-            Kind::Zpaq => (vec!["x", packed, "raw", "-to", "again", "-t1"], "again"),
-        }
-    }
-
-    /// The bytes of the compressed stream alone.
-    fn payload(&self, packed: &[u8]) -> u64 {
-        match self.kind {
-            Kind::Filter { .. } => packed.len() as u64,
-            Kind::SevenZip => seven_zip_payload(packed),
-            Kind::Zpaq => zpaq_payload(packed),
-        }
-    }
-
-    fn run(&self, args: &[&str], folder: &Path, out: &str) -> Result<(), Failure> {
-        let out = File::create(folder.join(out))?;
-        let mut command = Command::new(self.program);
-        command.args(args).current_dir(folder).stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
-        let output = command.spawn()?.wait_with_output()?;
-        if output.status.success() {
+    /// Decompresses what [`encode`](Self::encode) left in `place`.
+    fn decode(&self, place: &Path, raw: &[u8]) -> Result<(), Failure> {
+        let back = match self.kind {
+            Kind::Media { .. } => return Ok(()),
+            Kind::Filter { decode, .. } => {
+                run(self.program, decode, place, "back")?;
+                "back"
+            }
+            Kind::Bzip3 => {
+                run(self.program, &["-d", "-k", "-c", "out.bz3"], place, "back")?;
+                "back"
+            }
+            Kind::SevenZip => {
+                run(self.program, &["e", "-so", "-bsp0", "out.7z"], place, "back")?;
+                "back"
+            }
+            Kind::Zpaq => {
+                run(self.program, &["x", "out.zpaq", "raw", "-to", "again", "-t1"], place, "log")?;
+                "again"
+            }
+        };
+        if fs::read(place.join(back))? == raw {
             return Ok(());
         }
-        let why = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(format!("{} {} failed: {why}", self.program, args.join(" ")).into())
+        Err(format!("{} did not give a block of {} bytes back", self.name, raw.len()).into())
     }
+}
+
+/// Runs a program in a folder, with its standard output in a file there.
+fn run(program: &str, args: &[&str], place: &Path, out: &str) -> Result<(), Failure> {
+    let out = File::create(place.join(out))?;
+    let mut command = Command::new(program);
+    command.args(args).current_dir(place).stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
+    let output = command.spawn()?.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("{program} {}: {}", args[0], why.trim_end().lines().last().unwrap_or("failed")).into())
+}
+
+/// Processor time of started processes since then.
+fn since(before: Option<Duration>) -> Option<Duration> {
+    Some(times::children()?.saturating_sub(before?))
 }
 
 /// The compressed stream in a 7z archive of one file: where the next header stands, behind the first 32 bytes.

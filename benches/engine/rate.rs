@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::common::times;
+
 /// Tokens evaluated in some time.
 #[derive(Clone, Default)]
 pub(super) struct Rate {
@@ -48,15 +50,10 @@ pub(super) struct Watch(Instant, Duration);
 
 impl Watch {
     pub(super) fn start() -> Self {
-        Self(Instant::now(), processor())
+        Self(Instant::now(), times::own())
     }
 
     pub(super) fn stop(&self, tokens: u64) -> Rate {
-        Rate { tokens, elapsed: self.0.elapsed(), processor: processor().saturating_sub(self.1) }
+        Rate { tokens, elapsed: self.0.elapsed(), processor: times::own().saturating_sub(self.1) }
     }
-}
-
-fn processor() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

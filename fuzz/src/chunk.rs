@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use lma::codec::{self, Choice};
+use lma::codec::{self, Choice, Level};
 use lma::format::{CodecId, ContextPolicy, ModelRecord};
 use lma::predict::{LoadedModel, Models, PredictError, toy};
 
@@ -14,7 +14,7 @@ const RAW: usize = 4096;
 /// Takes a codec, a model, a direction, and the bytes to decode or to encode.
 pub fn chunk(data: &[u8]) {
     let mut input = Input::new(data);
-    let codec = *input.pick(&[CodecId::Lm, CodecId::Zstd, CodecId::Store]);
+    let codec = *input.pick(&[CodecId::Lm, CodecId::Zstd, CodecId::Store, CodecId::Cm, CodecId::Mix]);
     let toys = Toys(models()[input.below(3)].clone());
     let direction = input.below(4);
     if direction == 0 {
@@ -27,7 +27,7 @@ pub fn chunk(data: &[u8]) {
         record.context = ContextPolicy { window: input.u16().into(), overlap: input.u16().into() };
     }
     let raw_len = input.below(RAW + 1);
-    let model = (direction < 3 || codec == CodecId::Lm).then_some(&record);
+    let model = (direction < 3 || codec.needs_model()).then_some(&record);
     let stored = input.rest();
     if let Ok(raw) = codec::decode(codec, model, stored, raw_len, &toys) {
         assert_eq!(raw.len(), raw_len);
@@ -38,17 +38,18 @@ pub fn chunk(data: &[u8]) {
 }
 
 fn there_and_back(raw: &[u8], choice: Choice, toys: &Toys) {
-    let encoded = codec::encode(raw, choice, Some(&toys.0)).expect("the toy does not fail");
+    let encoded = codec::encode(raw, choice, Level::BEST, Some(&toys.0)).expect("the toy does not fail");
     assert!(encoded.stored.len() <= raw.len(), "{} bytes for {}", encoded.stored.len(), raw.len());
-    let again = codec::encode(raw, choice, Some(&toys.0)).expect("the toy does not fail");
+    let again = codec::encode(raw, choice, Level::BEST, Some(&toys.0)).expect("the toy does not fail");
     assert_eq!(encoded, again, "encoding depends on its arguments alone");
     let back = codec::decode(encoded.codec, Some(&toys.0.record), &encoded.stored, raw.len(), toys);
     assert_eq!(back.expect("what was encoded decodes"), raw);
     let cut = encoded.stored.len().saturating_sub(1);
     let decode = |stored, len| codec::decode(encoded.codec, Some(&toys.0.record), stored, len, toys);
-    // Under a model fewer bytes, or another length, can be another text's: the digest tells.
+    // Under a model of either sort fewer bytes, or another length, can be another text's: the digest tells.
     let other = [decode(&encoded.stored[..cut], raw.len()), decode(&encoded.stored, raw.len() + 1)];
-    assert!(encoded.codec == CodecId::Lm || raw.is_empty() || other.iter().all(Result::is_err));
+    let exact = matches!(encoded.codec, CodecId::Store | CodecId::Zstd);
+    assert!(!exact || raw.is_empty() || other.iter().all(Result::is_err));
 }
 
 /// With every byte, without some, and with windows so small that every chunk crosses several.

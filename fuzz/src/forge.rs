@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use lma::codec::{self, Choice, Encoded};
+use lma::codec::{self, Choice, Encoded, Level};
 use lma::container::Writer;
 use lma::format::{
     BatchHead, BatchSlot, ChunkHead, ChunkSlot, CodecId, Entry, EntryBatch, Extent, FOOTER_LEN, FileContent, Footer,
@@ -216,7 +216,7 @@ fn varied() -> Result<Vec<u8>, lma::container::ContainerError> {
     let mut writer = Writer::new(Vec::new())?;
     let number = writer.model(&model.record)?;
     let chunk = |writer: &mut Writer<Vec<u8>>, raw: &[u8], codec| -> Result<u64, lma::container::ContainerError> {
-        let encoded: Encoded = codec::encode(raw, Choice::Only(codec), Some(&model))?;
+        let encoded: Encoded = codec::encode(raw, Choice::Only(codec), Level::default(), Some(&model))?;
         writer.chunk(&encoded, Some(number), raw.len() as u32, ChunkDigest::of(raw))
     };
     let a = chunk(&mut writer, &repeated, CodecId::Zstd)?;

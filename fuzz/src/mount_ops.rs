@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lma::codec::{self, Choice};
+use lma::codec::{self, Choice, Level};
 use lma::container::{ChunkReader, ContainerError, MemorySource, Reader, Writer};
 use lma::format::{CodecId, Entry, Extent, FileContent, Kind, Mtime, RecordHead, Xattr};
 use lma::hash::{ChunkDigest, Digest};
@@ -48,7 +48,7 @@ fn write(chunks: &[Vec<u8>], entries: &[Entry]) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new())?;
         let number = writer.model(&model.record)?;
         for (raw, codec) in chunks.iter().zip([CodecId::Store, CodecId::Zstd, CodecId::Lm]) {
-            let encoded = codec::encode(raw, Choice::Only(codec), Some(&model))?;
+            let encoded = codec::encode(raw, Choice::Only(codec), Level::default(), Some(&model))?;
             writer.chunk(&encoded, Some(number), raw.len() as u32, ChunkDigest::of(raw))?;
         }
         writer.entries(entries)?;

@@ -66,9 +66,9 @@ pub fn roundtrip(data: &[u8]) {
 fn options(input: &mut Input<'_>) -> CreateOptions {
     static MODEL: OnceLock<Arc<LoadedModel>> = OnceLock::new();
     let model = MODEL.get_or_init(|| Arc::new(toy::model()));
-    let choices = [Choice::Auto, Choice::Only(CodecId::Lm), Choice::Only(CodecId::Zstd), Choice::Only(CodecId::Store)];
-    let choice = *input.pick(&choices);
-    let with_model = choice == Choice::Only(CodecId::Lm) || input.once_in(2);
+    let only = [CodecId::Lm, CodecId::Zstd, CodecId::Store, CodecId::Cm, CodecId::Mix].map(Choice::Only);
+    let choice = *input.pick(&[&[Choice::Auto][..], &only].concat());
+    let with_model = matches!(choice, Choice::Only(codec) if codec.needs_model()) || input.once_in(2);
     let chunk_size = *input.pick(&[1024, 1025, 4096, 65_536]);
     CreateOptions { choice, chunk_size, model: with_model.then(|| Arc::clone(model)), ..CreateOptions::default() }
 }

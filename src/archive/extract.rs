@@ -15,7 +15,7 @@ use super::safe_path::{Root, id_of};
 use super::{ExtractOptions, Outcome};
 use crate::container::Reader;
 use crate::error::ExitCode;
-use crate::format::{CodecId, Entry, Extent, FileContent, FormatError, Kind, validate_path};
+use crate::format::{Entry, Extent, FileContent, FormatError, Kind, validate_path};
 use crate::predict::Models;
 use crate::progress::{Interrupt, Progress};
 use crate::{Error, Result};
@@ -58,7 +58,7 @@ pub(super) fn open_models<'c>(
     let mut opened = HashSet::new();
     for extent in contents.flat_map(|content| &content.extents) {
         let Extent::Data { chunk, .. } = extent else { continue };
-        let Some(slot) = reader.slot(*chunk).filter(|slot| slot.codec == CodecId::Lm) else { continue };
+        let Some(slot) = reader.slot(*chunk).filter(|slot| slot.codec.needs_model()) else { continue };
         let Some(number) = slot.model.filter(|&number| opened.insert(number)) else { continue };
         if let Some(record) = reader.model(number) {
             models.open(record)?;

@@ -34,7 +34,10 @@ pub use atomic::{remove_unfinished, write_atomically};
 pub use cat::cat;
 pub use create::{create, create_file};
 pub use extract::extract;
-pub use options::{CreateOptions, DEFAULT_CHUNK_SIZE, ExtractOptions, Input, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Outcome};
+pub use options::{
+    CreateOptions, DEFAULT_CHUNK_SIZE, ExtractOptions, Input, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Outcome,
+    default_chunk_size,
+};
 pub use stream::extract_stream;
 pub use tar::{create_from_tar, extract_to_tar};
 pub use tree::Tree;

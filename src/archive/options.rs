@@ -3,11 +3,22 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::codec::Choice;
+use crate::codec::{Choice, Level};
 use crate::predict::LoadedModel;
 
 /// Raw bytes in a chunk where nothing else is asked for: 64 KiB.
 pub const DEFAULT_CHUNK_SIZE: u32 = 64 << 10;
+
+/// Raw bytes in a chunk where a level alone decides: small chunks for access at random, but at the two
+/// highest levels, which are for archives that are read as a whole.
+#[must_use]
+pub fn default_chunk_size(level: Level) -> u32 {
+    match level.get() {
+        9 => 1 << 20,
+        8 => 256 << 10,
+        _ => DEFAULT_CHUNK_SIZE,
+    }
+}
 
 /// Smallest chunk size that may be asked for.
 pub const MIN_CHUNK_SIZE: u32 = 1 << 10;
@@ -45,6 +56,8 @@ pub struct CreateOptions {
     pub chunk_size: u32,
     /// Which codecs may be used.
     pub choice: Choice,
+    /// How much time a chunk may take. Does not set `chunk_size`: [`default_chunk_size`] does.
+    pub level: Level,
     /// The model; `None`: chunks get no model.
     pub model: Option<Arc<LoadedModel>>,
     /// Chunks encoded at a time, at least 1. Has no influence on the archive's bytes.
@@ -62,6 +75,7 @@ impl Default for CreateOptions {
         Self {
             chunk_size: DEFAULT_CHUNK_SIZE,
             choice: Choice::Auto,
+            level: Level::default(),
             model: None,
             workers: 1,
             excludes: Vec::new(),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::CreateOptions;
 use super::pool::Pool;
-use crate::codec::{Choice, CodecError, Encoded, encode};
+use crate::codec::{Choice, CodecError, Encoded, Level, encode};
 use crate::container::Writer;
-use crate::format::{CodecId, Entry};
+use crate::format::Entry;
 use crate::hash::{CHUNK_DIGEST_LEN, ChunkDigest, Digest};
 use crate::predict::LoadedModel;
 use crate::progress::{Interrupt, Progress};
@@ -29,6 +29,7 @@ pub(super) struct Sink<'a, W: Write> {
     queue: VecDeque<Next>,
     window: usize,
     choice: Choice,
+    level: Level,
     model: Option<Arc<LoadedModel>>,
     /// Number of the model record, once it is written.
     model_number: Option<u32>,
@@ -53,6 +54,7 @@ impl<'a, W: Write> Sink<'a, W> {
             queue: VecDeque::new(),
             window: workers.saturating_mul(ahead),
             choice: options.choice,
+            level: options.level,
             model: options.model.clone(),
             model_number: None,
             chunks: 0,
@@ -69,8 +71,8 @@ impl<'a, W: Write> Sink<'a, W> {
         let raw_len = u32::try_from(raw.len()).map_err(|_| Error::Refused("a chunk of 4 GiB or more".into()))?;
         let mut short = [0; CHUNK_DIGEST_LEN];
         short.copy_from_slice(&digest.0[..CHUNK_DIGEST_LEN]);
-        let (choice, model) = (self.choice, self.model.clone());
-        self.pool.submit(move || encode(&raw, choice, model.as_deref()))?;
+        let (choice, level, model) = (self.choice, self.level, self.model.clone());
+        self.pool.submit(move || encode(&raw, choice, level, model.as_deref()))?;
         self.queue.push_back(Next::Chunk { raw_len, digest: ChunkDigest(short) });
         self.chunks += 1;
         Ok(self.chunks - 1)
@@ -102,7 +104,7 @@ impl<'a, W: Write> Sink<'a, W> {
             Some(Next::Entries(entries)) => self.writer.entries(&entries)?,
             Some(Next::Chunk { raw_len, digest }) => {
                 let encoded = self.pool.next(self.interrupt)??;
-                let model = if encoded.codec == CodecId::Lm { Some(self.model_record()?) } else { None };
+                let model = if encoded.codec.needs_model() { Some(self.model_record()?) } else { None };
                 let number = self.writer.chunk(&encoded, model, raw_len, digest)?;
                 debug_assert!(number < self.chunks, "the writer numbers chunks in the order of writing, as this does");
                 self.progress.advance(raw_len.into(), encoded.stored.len() as u64);
@@ -115,7 +117,7 @@ impl<'a, W: Write> Sink<'a, W> {
         if let Some(number) = self.model_number {
             return Ok(number);
         }
-        let model = self.model.as_ref().expect("the lm codec encodes with a model only");
+        let model = self.model.as_ref().expect("these codecs encode with a model only");
         let number = self.writer.model(&model.record)?;
         self.model_number = Some(number);
         Ok(number)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::level::{self, LevelFlags};
 use super::units::parse_size;
 
 /// Archives compressed with language models.
@@ -22,7 +23,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make an archive of files and directories
-    #[command(visible_alias = "c")]
+    #[command(visible_alias = "c", after_help = level::HELP)]
     Create(Create),
     /// Extract all or some members of an archive
     #[command(visible_alias = "x")]
@@ -108,15 +109,19 @@ pub(super) enum Numerics {
 /// Which codecs may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Codec {
-    /// The smallest of all that are worth trying, chunk by chunk
+    /// The smallest of those that the level allows, chunk by chunk
     #[default]
     Auto,
-    /// The language model
-    Lm,
-    /// zstd; no model is needed, then or later
-    Zstd,
     /// No compression
     Store,
+    /// zstd; no model is needed, then or later
+    Zstd,
+    /// Context mixing; no model is needed, then or later
+    Cm,
+    /// The language model
+    Lm,
+    /// The language model and context mixing
+    Mix,
 }
 
 /// Which members.
@@ -167,7 +172,10 @@ pub(super) struct Create {
     /// Which codecs may be used
     #[arg(long, value_enum, default_value_t)]
     pub(super) codec: Codec,
-    /// Bytes in a chunk, for example 64K: larger is smaller and makes random access slower [default: 64K]
+    #[command(flatten)]
+    pub(super) level: LevelFlags,
+    /// Bytes in a chunk, for example 64K: larger is smaller and makes random access slower
+    /// [default: 64K; 256K at -8, 1M at -9]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) chunk_size: Option<u64>,
     /// How the model's probabilities are computed
@@ -353,6 +361,8 @@ mod tests {
             "lma create a b --null",
             "lma create a b -q -v",
             "lma create a b --codec best",
+            "lma create a b -0",
+            "lma extract a -9",
             "lma create a b --chunk-size many",
             "lma cat a",
         ] {

@@ -16,10 +16,11 @@ pub(super) fn run(plan: Create, context: &Context) -> Result<()> {
     context.works_on(plan.output.path());
     let order = "the archive's name comes first, before the files to put into it";
     output::spare_other_files(&plan.output, order)?;
-    let model = Engine::new(&plan.machine, &context.interrupt)?.encoder(plan.choice)?;
+    let model = Engine::new(&plan.machine, &context.interrupt)?.encoder(plan.choice, plan.level)?;
     let options = CreateOptions {
         chunk_size: plan.chunk_size,
         choice: plan.choice,
+        level: plan.level,
         workers: plan.machine.workers(model.is_some()),
         model,
         excludes: plan.excludes,

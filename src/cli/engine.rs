@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::plan::Machine;
-use crate::codec::Choice;
-use crate::format::{CodecId, ModelRecord};
+use crate::codec::{Choice, Level};
+use crate::format::ModelRecord;
 use crate::model::{Registry, RegistryConfig};
 use crate::predict::{LoadedModel, Models, PredictError};
 use crate::progress::Interrupt;
@@ -44,16 +44,13 @@ impl Engine {
         self.backend.search(record)
     }
 
-    /// The model to encode with; none where the choice of codecs has no use for one.
+    /// The model to encode with; none where the choice of codecs and the level have no use for one.
     ///
     /// # Errors
     /// The model's: absent, unusable, or not reproduced here. [`Error::Refused`] where a model was
     /// asked for and this build runs none.
-    pub(super) fn encoder(&self, choice: Choice) -> Result<Option<Arc<LoadedModel>>> {
-        match choice {
-            Choice::Only(CodecId::Store | CodecId::Zstd) => Ok(None),
-            Choice::Auto | Choice::Only(CodecId::Lm) => self.backend.encoder(choice),
-        }
+    pub(super) fn encoder(&self, choice: Choice, level: Level) -> Result<Option<Arc<LoadedModel>>> {
+        if choice.uses_model(level) { self.backend.encoder(choice) } else { Ok(None) }
     }
 }
 

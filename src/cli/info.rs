@@ -169,5 +169,7 @@ fn name(codec: CodecId) -> &'static str {
         CodecId::Store => "store",
         CodecId::Zstd => "zstd",
         CodecId::Lm => "lm",
+        CodecId::Cm => "cm",
+        CodecId::Mix => "mix",
     }
 }

@@ -10,6 +10,7 @@ mod extract;
 mod info;
 mod input;
 mod json;
+mod level;
 mod list;
 mod models;
 mod mount;

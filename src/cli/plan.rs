@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::args::{self, Codec, Device, Numerics};
-use crate::archive::{DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE};
-use crate::codec::Choice;
+use crate::archive::{MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, default_chunk_size};
+use crate::codec::{Choice, Level};
 use crate::format::CodecId;
 use crate::{Error, Result};
 
@@ -134,6 +134,7 @@ pub(super) struct Create {
     pub(super) exclude_vcs: bool,
     pub(super) one_file_system: bool,
     pub(super) choice: Choice,
+    pub(super) level: Level,
     pub(super) chunk_size: u32,
     pub(super) machine: Machine,
 }
@@ -149,8 +150,18 @@ impl Create {
                 null: args.null,
             },
         };
-        if args.machine.model.is_some() && matches!(args.codec, Codec::Zstd | Codec::Store) {
-            return Err(Error::Usage("--model has no use with --codec zstd or store".into()));
+        let choice = match args.codec {
+            Codec::Auto => Choice::Auto,
+            Codec::Store => Choice::Only(CodecId::Store),
+            Codec::Zstd => Choice::Only(CodecId::Zstd),
+            Codec::Cm => Choice::Only(CodecId::Cm),
+            Codec::Lm => Choice::Only(CodecId::Lm),
+            Codec::Mix => Choice::Only(CodecId::Mix),
+        };
+        let level = args.level.0;
+        if args.machine.model.is_some() && !choice.uses_model(level) {
+            let why = "--model has no use with --codec store, zstd or cm, and none at the levels -1, -2 and -3";
+            return Err(Error::Usage(why.into()));
         }
         if args.numerics == Numerics::Exact && args.machine.device != Device::Cpu {
             return Err(Error::Usage(
@@ -165,20 +176,16 @@ impl Create {
             excludes: args.exclude,
             exclude_vcs: args.exclude_vcs,
             one_file_system: args.one_file_system,
-            choice: match args.codec {
-                Codec::Auto => Choice::Auto,
-                Codec::Lm => Choice::Only(CodecId::Lm),
-                Codec::Zstd => Choice::Only(CodecId::Zstd),
-                Codec::Store => Choice::Only(CodecId::Store),
-            },
-            chunk_size: chunk_size(args.chunk_size)?,
+            choice,
+            level,
+            chunk_size: chunk_size(args.chunk_size, level)?,
             machine: Machine { numerics: args.numerics, ..Machine::new(args.machine)? },
         })
     }
 }
 
-fn chunk_size(given: Option<u64>) -> Result<u32> {
-    let size = given.unwrap_or(DEFAULT_CHUNK_SIZE.into());
+fn chunk_size(given: Option<u64>, level: Level) -> Result<u32> {
+    let size = given.unwrap_or(default_chunk_size(level).into());
     u32::try_from(size).ok().filter(|size| (MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(size)).ok_or_else(|| {
         let (least, most) = (MIN_CHUNK_SIZE >> 10, MAX_CHUNK_SIZE >> 20);
         Error::Usage(format!("--chunk-size is {size} bytes; it must be between {least}K and {most}M"))
@@ -365,7 +372,7 @@ mod tests {
 
     #[test]
     fn sizes_and_counts_have_bounds() {
-        assert_eq!(create("lma create a b").unwrap().chunk_size, DEFAULT_CHUNK_SIZE);
+        assert_eq!(create("lma create a b").unwrap().chunk_size, 64 << 10);
         assert_eq!(create("lma create a b --chunk-size 1K").unwrap().chunk_size, 1024);
         assert_eq!(create("lma create a b --chunk-size 8M").unwrap().chunk_size, MAX_CHUNK_SIZE);
         let streams = |line: &str| create(line).unwrap().machine.streams;
@@ -378,8 +385,30 @@ mod tests {
             "--streams 257",
             "--threads 0",
             "--codec zstd --model m",
+            "--codec cm --model m",
+            "--fast --model m",
         ] {
             assert!(matches!(create(&format!("lma create a b {bad}")), Err(Error::Usage(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn levels_set_what_may_be_used_and_how_large_chunks_are() {
+        let plan = |line: &str| create(&format!("lma create {line}")).unwrap();
+        assert_eq!((plan("a b").level, plan("a b -1 -4").level.get()), (Level::default(), 4));
+        assert_eq!((plan("--best a b").level, plan("-9 a b --fast").level), (Level::BEST, Level::FAST));
+        let sizes: Vec<_> = (1..=9).map(|n| plan(&format!("-{n} a b")).chunk_size >> 10).collect();
+        assert_eq!(sizes, [64, 64, 64, 64, 64, 64, 64, 256, 1024]);
+        assert_eq!(plan("a b -9 --chunk-size 16K").chunk_size, 16 << 10);
+        let uses = |line: &str| {
+            let plan = plan(line);
+            plan.choice.uses_model(plan.level)
+        };
+        for line in ["a b", "a b -4", "a b --best", "a b -1 --codec lm", "a b -3 --codec mix --model m"] {
+            assert!(uses(line), "{line}");
+        }
+        for line in ["a b -1", "a b -2", "a b --fast", "a b -9 --codec cm", "a b --codec zstd", "a b --codec store"] {
+            assert!(!uses(line), "{line}");
         }
     }
 

@@ -212,9 +212,15 @@ mod tests {
         let mut writer = Writer::new(Vec::new()).unwrap();
         let digest = ChunkDigest::of(b"x");
         let encoded = |codec| Encoded { codec, stored: vec![1, 2] };
-        for (codec, model, raw_len) in
-            [(CodecId::Store, None, 1), (CodecId::Zstd, None, 0), (CodecId::Lm, None, 9), (CodecId::Lm, Some(0), 9)]
-        {
+        for (codec, model, raw_len) in [
+            (CodecId::Store, None, 1),
+            (CodecId::Zstd, None, 0),
+            (CodecId::Cm, None, 0),
+            (CodecId::Lm, None, 9),
+            (CodecId::Lm, Some(0), 9),
+            (CodecId::Mix, None, 9),
+            (CodecId::Mix, Some(0), 9),
+        ] {
             let outcome = writer.chunk(&encoded(codec), model, raw_len, digest);
             assert!(matches!(outcome, Err(ContainerError::Unwritable(_))), "{codec:?}");
         }

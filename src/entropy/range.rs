@@ -60,6 +60,19 @@ impl RangeEncoder {
         self.narrow(unit * u64::from(value), unit);
     }
 
+    /// Encodes a bit that is 1 with probability `p / 65536`. `1 <= p`.
+    #[inline(always)]
+    pub fn encode_bit(&mut self, p: u16, bit: bool) {
+        debug_assert!(p >= 1);
+        let unit = self.range >> 16;
+        let ones = unit * u64::from(p);
+        if bit {
+            self.narrow(0, ones);
+        } else {
+            self.narrow(ones, (unit << 16) - ones);
+        }
+    }
+
     /// Bytes that are out already; the end adds at most one.
     #[must_use]
     pub fn written(&self) -> usize {
@@ -173,6 +186,24 @@ impl<B: AsRef<[u8]>> RangeDecoder<B> {
         }
         self.narrow(unit * value, unit)?;
         Ok(value as u32)
+    }
+
+    /// The next bit, which is 1 with probability `p / 65536`. `1 <= p`.
+    ///
+    /// # Errors
+    /// [`Garbage`] where no encoder leads here.
+    #[inline(always)]
+    pub fn decode_bit(&mut self, p: u16) -> Result<bool, Garbage> {
+        debug_assert!(p >= 1);
+        let unit = self.range >> 16;
+        let ones = unit * u64::from(p);
+        let bit = self.code < ones;
+        if bit {
+            self.narrow(0, ones)?;
+        } else {
+            self.narrow(ones, (unit << 16) - ones)?;
+        }
+        Ok(bit)
     }
 
     /// Checks, behind the last symbol, that the bytes are exactly what the encoder writes.

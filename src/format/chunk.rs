@@ -17,6 +17,10 @@ pub enum CodecId {
     Zstd = 1,
     /// Tokens under a language model, range coded (spec/lm-codec.md).
     Lm = 2,
+    /// Bytes under adaptive context models, range coded (spec/mix-codec.md).
+    Cm = 3,
+    /// Bytes under a language model mixed with context models, range coded (spec/mix-codec.md).
+    Mix = 4,
 }
 
 impl CodecId {
@@ -25,7 +29,7 @@ impl CodecId {
     /// # Errors
     /// Unsupported.
     pub fn from_byte(byte: u8) -> Result<Self, FormatError> {
-        [Self::Store, Self::Zstd, Self::Lm]
+        [Self::Store, Self::Zstd, Self::Lm, Self::Cm, Self::Mix]
             .into_iter()
             .find(|&codec| codec as u8 == byte)
             .ok_or_else(|| FormatError::unsupported("chunk", format!("codec {byte} is not known")))
@@ -34,7 +38,7 @@ impl CodecId {
     /// Whether chunks of this codec name a model record.
     #[must_use]
     pub fn needs_model(self) -> bool {
-        self == Self::Lm
+        matches!(self, Self::Lm | Self::Mix)
     }
 }
 
@@ -119,12 +123,24 @@ mod tests {
 
     #[test]
     fn round_trips_and_refuses_every_cut() {
-        let head = sample();
-        let bytes = head.encode();
-        assert_eq!(ChunkHead::decode(&bytes, 9), Ok(head));
-        for cut in 0..bytes.len() {
-            assert!(matches!(ChunkHead::decode(&bytes[..cut], 9), Err(FormatError::Corrupt { .. })));
+        for (codec, model) in [(CodecId::Lm, Some(0)), (CodecId::Cm, None), (CodecId::Mix, Some(200))] {
+            let head = ChunkHead { codec, model, ..sample() };
+            let bytes = head.encode();
+            assert_eq!(ChunkHead::decode(&bytes, 9), Ok(head));
+            for cut in 0..bytes.len() {
+                assert!(matches!(ChunkHead::decode(&bytes[..cut], 9), Err(FormatError::Corrupt { .. })));
+            }
         }
+    }
+
+    #[test]
+    fn bytes_of_codecs_are_for_ever() {
+        let codecs = [CodecId::Store, CodecId::Zstd, CodecId::Lm, CodecId::Cm, CodecId::Mix];
+        for (byte, codec) in (0..).zip(codecs) {
+            assert_eq!((codec as u8, CodecId::from_byte(byte)), (byte, Ok(codec)));
+            assert_eq!(codec.needs_model(), [2, 4].contains(&byte), "{codec:?}");
+        }
+        assert!((5..=255).all(|byte| CodecId::from_byte(byte).is_err()));
     }
 
     #[test]
@@ -133,6 +149,8 @@ mod tests {
             ChunkHead { raw_len: 0, ..sample() },
             ChunkHead { model: None, ..sample() },
             ChunkHead { codec: CodecId::Zstd, ..sample() },
+            ChunkHead { codec: CodecId::Cm, ..sample() },
+            ChunkHead { codec: CodecId::Mix, model: None, ..sample() },
             ChunkHead { codec: CodecId::Store, model: None, raw_len: 10, ..sample() },
         ];
         for head in bad {
@@ -143,7 +161,7 @@ mod tests {
     #[test]
     fn a_new_codec_is_unsupported() {
         let mut bytes = ChunkHead { number: 1, ..sample() }.encode();
-        bytes[1] = 3;
+        bytes[1] = 5;
         assert!(matches!(ChunkHead::decode(&bytes, 9), Err(FormatError::Unsupported { .. })));
     }
 }

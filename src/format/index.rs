@@ -248,21 +248,20 @@ mod tests {
         Index {
             models: vec![ModelSlot { position: 24, number: 0 }],
             chunks: vec![
-                ChunkSlot {
-                    number: 0,
-                    position: 200,
-                    stored_len: 500,
-                    raw_len: 900,
-                    codec: CodecId::Lm,
-                    model: Some(0),
-                },
-                ChunkSlot { number: 1, position: 800, stored_len: 50, raw_len: 50, codec: CodecId::Store, model: None },
+                chunk(0, 200, 500, CodecId::Lm, Some(0)),
+                chunk(1, 800, 50, CodecId::Store, None),
+                chunk(2, 900, 300, CodecId::Cm, None),
+                chunk(3, 1300, 70, CodecId::Mix, Some(0)),
             ],
             batches: vec![
-                BatchSlot { position: 900, first: 0, count: 3 },
-                BatchSlot { position: 1000, first: 3, count: 1024 },
+                BatchSlot { position: 1400, first: 0, count: 3 },
+                BatchSlot { position: 1500, first: 3, count: 1024 },
             ],
         }
+    }
+
+    fn chunk(number: u64, position: u64, stored_len: u32, codec: CodecId, model: Option<u32>) -> ChunkSlot {
+        ChunkSlot { number, position, stored_len, raw_len: 900, codec, model }
     }
 
     fn decode(index: &Index, position: u64) -> Result<Index, FormatError> {
@@ -272,21 +271,22 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        assert_eq!(decode(&sample(), 1100), Ok(sample()));
+        assert_eq!(decode(&sample(), 1600), Ok(sample()));
         assert_eq!(decode(&Index::default(), 24), Ok(Index::default()));
     }
 
     #[test]
     fn records_outside_or_over_each_other_are_corrupt() {
-        let mut bad = vec![sample(); 6];
+        let mut bad = vec![sample(); 7];
         bad[0].models[0].position = 23;
         bad[1].chunks[1].position = 700;
         bad[2].chunks[1].position = 150;
-        bad[3].batches[1].position = 1090;
-        bad[4].batches[1].position = 900;
+        bad[3].batches[1].position = 1590;
+        bad[4].batches[1].position = 1400;
         bad[5].chunks[0].model = Some(1);
+        bad[6].chunks[3].model = Some(1);
         for index in bad {
-            assert!(matches!(decode(&index, 1100), Err(FormatError::Corrupt { .. })), "{index:?}");
+            assert!(matches!(decode(&index, 1600), Err(FormatError::Corrupt { .. })), "{index:?}");
         }
     }
 

@@ -14,6 +14,7 @@ pub mod canary;
 pub mod quantize;
 mod table;
 pub mod toy;
+pub mod tree;
 
 pub use table::{TokenId, TokenTable};
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::tree::TokenTree;
 use crate::hash::{Digest, FileHasher};
 
 /// A token's number, below the vocabulary size.
@@ -17,6 +18,7 @@ pub struct TokenTable {
     codable: Vec<bool>,
     /// For [`TokenTable::greedy`]; made on first use, since decoders never need it.
     longest: OnceLock<Longest>,
+    tree: OnceLock<TokenTree>,
 }
 
 impl TokenTable {
@@ -24,7 +26,7 @@ impl TokenTable {
     #[must_use]
     pub fn new(start: TokenId, bytes: Vec<Vec<u8>>) -> Self {
         let codable = bytes.iter().map(|bytes| !bytes.is_empty()).collect();
-        Self { start, bytes, codable, longest: OnceLock::new() }
+        Self { start, bytes, codable, longest: OnceLock::new(), tree: OnceLock::new() }
     }
 
     /// The token fed first.
@@ -55,6 +57,12 @@ impl TokenTable {
     #[must_use]
     pub fn codable(&self) -> &[bool] {
         &self.codable
+    }
+
+    /// The vocabulary as a tree of bytes; made on first use.
+    #[must_use]
+    pub fn tree(&self) -> &TokenTree {
+        self.tree.get_or_init(|| TokenTree::new(&self.bytes))
     }
 
     /// Tokens for `text` by longest match at each position; `Err(i)`: no token starts with byte

@@ -24,6 +24,10 @@ fn info(dir: &Path, archive: &str) -> serde_json::Value {
     serde_json::from_str(&expect(dir, 0, &format!("info --json {archive}"))).unwrap()
 }
 
+fn codecs(info: &serde_json::Value) -> Vec<&str> {
+    info["codecs"].as_array().unwrap().iter().map(|codec| codec["codec"].as_str().unwrap()).collect()
+}
+
 #[test]
 fn the_default_model_makes_archives_that_come_back() {
     let dir = planted();
@@ -31,7 +35,7 @@ fn the_default_model_makes_archives_that_come_back() {
     let info = info(dir.path(), "a.lma");
     assert_eq!(info["models"][0]["builtin"], true);
     assert_eq!(info["model_adjusted_len"], info["archive_len"]);
-    assert!(info["codecs"].as_array().unwrap().iter().any(|codec| codec["codec"] == "lm"), "{info}");
+    assert!(codecs(&info).contains(&"mix"), "{info}");
     assert!(expect(dir.path(), 0, "test a.lma").starts_with("good: "));
     assert_eq!(expect(dir.path(), 0, "cat a.lma t/text"), TEXT);
     expect(dir.path(), 0, "extract a.lma -C out");
@@ -45,6 +49,27 @@ fn the_model_beats_zstd_on_text() {
     expect(dir.path(), 0, "create zstd.lma t/text --codec zstd");
     let stored = |archive: &str| info(dir.path(), archive)["codecs"][0]["stored"].as_u64().unwrap();
     assert!(stored("lm.lma") * 2 < stored("zstd.lma"), "{} {}", stored("lm.lma"), stored("zstd.lma"));
+}
+
+#[test]
+fn codecs_are_named_and_come_back() {
+    let dir = planted();
+    for (codec, models) in [("cm", 0), ("lm", 1), ("mix", 1)] {
+        expect(dir.path(), 0, &format!("create a.lma t/text --codec {codec} -9"));
+        let info = info(dir.path(), "a.lma");
+        assert_eq!((codecs(&info), info["models"].as_array().unwrap().len()), (vec![codec], models));
+        assert!(expect(dir.path(), 0, "info a.lma").contains(&format!("codec {codec} ")));
+        assert_eq!(expect(dir.path(), 0, "cat a.lma t/text"), TEXT);
+    }
+}
+
+#[test]
+fn low_levels_take_no_model() {
+    let dir = planted();
+    for level in ["-1", "-2", "-3", "--fast", "-9 -3"] {
+        expect(dir.path(), 0, &format!("create a.lma t {level}"));
+        assert_eq!(info(dir.path(), "a.lma")["models"], serde_json::json!([]), "{level}");
+    }
 }
 
 #[test]

@@ -12,10 +12,10 @@ fn archive(dir: &Path) -> Vec<u8> {
 
 #[test]
 fn a_tree_comes_back_whole() {
-    for codec in ["zstd", "store"] {
+    for choice in ["--codec zstd", "--codec store", "--codec cm", "-1", "--fast"] {
         let dir = tempfile::tempdir().unwrap();
         let tree = plant(dir.path());
-        expect(dir.path(), 0, &format!("create a.lma tree --codec {codec}"));
+        expect(dir.path(), 0, &format!("create a.lma tree {choice}"));
         assert!(expect(dir.path(), 0, "test a.lma").starts_with("good: "));
         expect(dir.path(), 0, "extract a.lma -p -C out");
         assert_same(&tree, &dir.path().join("out/tree"));

@@ -12,6 +12,9 @@ fn wrong_usage_exits_with_64() {
         "create",
         "create a.lma",
         "create a.lma x --codec best",
+        "create a.lma x -0",
+        "create a.lma x -3 --model m.gguf",
+        "create a.lma x --codec cm --model m.gguf",
         "create a.lma x --chunk-size 17",
         "create a.lma x --streams 0",
         "extract a.lma -O --to-tar -",
@@ -31,6 +34,9 @@ fn help_and_version_are_no_errors() {
     let dir = tempfile::tempdir().unwrap();
     assert!(expect(dir.path(), 0, "--version").starts_with("lma "));
     assert!(expect(dir.path(), 0, "--help").contains("Exit codes"));
+    for wanted in ["Levels -1..-9", "--fast", "--best", "-8, -9 ", "- cm:", "- mix:"] {
+        assert!(expect(dir.path(), 0, "create --help").contains(wanted), "{wanted}");
+    }
     for command in ["create", "extract", "list", "cat", "test", "recover", "info", "mount", "models"] {
         assert!(expect(dir.path(), 0, &format!("help {command}")).contains("Usage"));
         assert!(expect(dir.path(), 0, &format!("{command} -h")).contains("Usage"));
@@ -44,9 +50,11 @@ fn completions_and_manual_pages_are_written() {
         assert!(expect(dir.path(), 0, &format!("completions {shell}")).contains("recover"), "{shell}");
     }
     expect(dir.path(), 0, "man pages/here");
-    for page in ["lma.1", "lma-create.1", "lma-mount.1"] {
-        assert!(fs::read_to_string(dir.path().join("pages/here").join(page)).unwrap().contains(".TH"), "{page}");
+    let page = |name: &str| fs::read_to_string(dir.path().join("pages/here").join(name)).unwrap();
+    for name in ["lma.1", "lma-create.1", "lma-mount.1"] {
+        assert!(page(name).contains(".TH"), "{name}");
     }
+    assert!(page("lma-create.1").contains("Levels, from fast to small"));
 }
 
 #[test]

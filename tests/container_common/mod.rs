@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lma::codec::{self, Choice};
+use lma::codec::{self, Choice, Level};
 use lma::container::{ContainerError, Event, MemorySource, Parser, Reader, Writer};
 use lma::format::{
     CodecId, ContextPolicy, Entry, Extent, FileContent, Kind, ModelRecord, Mtime, NumericsProfile, Xattr,
@@ -47,7 +47,7 @@ pub(crate) fn model() -> ModelRecord {
 
 /// Writes a chunk with one codec and returns its number.
 pub(crate) fn chunk(writer: &mut Writer<Vec<u8>>, raw: &[u8], codec: CodecId) -> u64 {
-    let encoded = codec::encode(raw, Choice::Only(codec), None).expect("store and zstd encode");
+    let encoded = codec::encode(raw, Choice::Only(codec), Level::default(), None).expect("store and zstd encode");
     writer.chunk(&encoded, None, raw.len() as u32, ChunkDigest::of(raw)).expect("memory is written")
 }
 

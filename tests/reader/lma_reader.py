@@ -4,8 +4,8 @@
     lma_reader.py ARCHIVE                 the whole stream, checked, as JSON on stdout
     lma_reader.py --judge ARCHIVE...      one line for each: its verdict, its name
 
-Exit codes: 0 read and checked, 2 unsupported, 3 corrupt, 64 usage. Chunks of the codec lm are checked as
-far as their record goes ("decoded": false), and so are the files that need them. zstd frames are
+Exit codes: 0 read and checked, 2 unsupported, 3 corrupt, 64 usage. Chunks of the codecs lm, cm and mix are
+checked as far as their record goes ("decoded": false), and so are the files that need them. zstd frames are
 decompressed by the Python module `zstandard` or the program `zstd`. It has no limits of its own: it is
 for files that fit into memory.
 """
@@ -22,7 +22,8 @@ HEADER_MAGIC = bytes.fromhex("894c4d410d0a1a0a")
 FOOTER_MAGIC = bytes.fromhex("89454e440d0a1a0a")
 MARKER = bytes.fromhex("b54c6da1")
 MODEL, CHUNK, ENTRIES, INDEX = 1, 2, 3, 4
-STORE, ZSTD, LM = 0, 1, 2
+STORE, ZSTD, LM, CM, MIX = 0, 1, 2, 3, 4
+OF_A_MODEL = (LM, MIX)
 KINDS = ("file", "directory", "symlink", "hardlink", "fifo", "chardevice", "blockdevice")
 
 
@@ -170,16 +171,16 @@ def chunk_record(head, body, position, models):
     """§5"""
     cursor = Cursor(head, "a chunk head")
     number, codec = cursor.varint(), cursor.u8()
-    if codec > LM:
+    if codec > MIX:
         raise Unsupported(f"chunk codec {codec}")
     model, raw_len, digest = cursor.varint(), cursor.varint(32), cursor.take(16)
     cursor.extensions()
     check(raw_len >= 1, f"chunk {number} is empty")
-    check((model != 0) == (codec == LM), f"chunk {number}: codec {codec} with model {model}")
+    check((model != 0) == (codec in OF_A_MODEL), f"chunk {number}: codec {codec} with model {model}")
     check(model <= len(models), f"chunk {number}: model {model - 1} is not before it")
     check(codec != STORE or len(body) == raw_len, f"chunk {number}: stored length")
     raw = None
-    if codec != LM:
+    if codec in (STORE, ZSTD):
         raw = unzstd(body) if codec == ZSTD else body
         check(len(raw) == raw_len, f"chunk {number} decodes to {len(raw)} bytes, {raw_len} are declared")
         check(blake3(raw)[:16] == digest, f"chunk {number}: digest")
@@ -322,7 +323,7 @@ def index_record(head, body, position, models, chunks, batches):
     for _ in range(cursor.varint()):
         at = end + cursor.varint()
         stored_len, raw, codec = cursor.varint(32), cursor.varint(32), cursor.u8()
-        found.append((at, stored_len, raw, codec, cursor.varint(32) + 1 if codec == LM else 0))
+        found.append((at, stored_len, raw, codec, cursor.varint(32) + 1 if codec in OF_A_MODEL else 0))
         end = at + stored_len
     seen = [tuple(chunk[key] for key in ("position", "stored_len", "raw_len", "codec", "model")) for chunk in chunks]
     check(found == seen, "the index disagrees on the chunks")

@@ -101,7 +101,7 @@ class Archive:
         raw, end = raw + varint(len(self.chunks)), 0
         for at, stored_len, raw_len, codec, model in self.chunks:
             raw += varint(at - end) + varint(stored_len) + varint(raw_len) + bytes([codec])
-            raw += varint(model - 1) if codec == 2 else b""
+            raw += varint(model - 1) if codec in (2, 4) else b""
             end = at + stored_len
         raw, end = raw + varint(len(self.batches)), 0
         for at, count in self.batches:
@@ -246,6 +246,13 @@ def bad_chunks():
     vector("bad-chunk-no-model", "an lm chunk names no model", "§5", archive.end())
     vector("bad-chunk-absent-model", "an lm chunk names model 1 of 1", "§5",
            Archive().model().chunk(b"hello", codec=2, model=2).entries(hello()).end())
+    vector("bad-chunk-cm-model", "a cm chunk names a model", "§5",
+           Archive().model().chunk(b"hello", codec=3, model=1).entries(hello()).end())
+    archive = Archive().model().chunk(b"hello", codec=4, model=0)
+    archive.chunks = [(at, 5, 5, 4, 1) for at, *_ in archive.chunks]
+    vector("bad-chunk-mix-no-model", "a mix chunk names no model", "§5", archive.end())
+    vector("bad-chunk-mix-absent-model", "a mix chunk names model 1 of 1", "§5",
+           Archive().model().chunk(b"hello", codec=4, model=2).entries(hello()).end())
     vector("bad-chunk-digest", "the digest of other bytes", "§5", with_chunk(digest=blake3(b"jello")[:16]), DECODE)
     vector("bad-chunk-zstd-short", "a zstd chunk decodes to fewer bytes", "§5",
            with_chunk(codec=1, stored=zstd_frame(b"hell")), DECODE)
@@ -355,7 +362,7 @@ def unsupported():
     archive.record(9, b"", b"")
     vector("unsupported-record", "a critical record of unknown type", "§4", archive.chunk(b"hello").entries(hello()).end(), STREAM)
     vector("unsupported-flags", "a reserved flag of a record", "§4", Archive().chunk(b"hello", flags=1).entries(hello()).end())
-    vector("unsupported-codec", "codec 3", "§5", Archive().chunk(b"hello", codec=3).entries(hello()).end())
+    vector("unsupported-codec", "codec 255", "§5", Archive().chunk(b"hello", codec=255).entries(hello()).end())
     vector("unsupported-kind", "entry kind 7", "§7.2", one(entry(b"a", 7)))
     vector("unsupported-encoding", "a batch with encoding 2", "§2.5", one(hello(), encoding=2))
     vector("unsupported-index-encoding", "the index with encoding 2", "§2.5", Archive().end(encoding=2))

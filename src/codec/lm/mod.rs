@@ -5,8 +5,8 @@
 
 mod decode;
 mod encode;
-mod symbols;
-mod window;
+pub(super) mod symbols;
+pub(super) mod window;
 
 pub use decode::DecodeStream;
 pub use encode::EncodeStream;

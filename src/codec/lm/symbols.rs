@@ -11,15 +11,15 @@ const SMALLEST_SPAN: usize = 64;
 
 /// A chunk as the model sees it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Symbols {
+pub(in crate::codec) struct Symbols {
     /// The start token, then the chunk's tokens.
-    pub(super) history: Vec<TokenId>,
+    pub(in crate::codec) history: Vec<TokenId>,
     /// Raw bytes, each with the index in `history` of the token before it, ascending.
-    pub(super) escapes: Vec<(usize, u8)>,
+    pub(in crate::codec) escapes: Vec<(usize, u8)>,
 }
 
 impl Symbols {
-    pub(super) fn new(raw: &[u8], table: &TokenTable, tokenizer: &dyn Tokenizer) -> Self {
+    pub(in crate::codec) fn new(raw: &[u8], table: &TokenTable, tokenizer: &dyn Tokenizer) -> Self {
         let mut symbols = Self { history: vec![table.start()], escapes: Vec::new() };
         // Tokenizers replace, drop or refuse what is not UTF-8.
         for chunk in raw.utf8_chunks() {
@@ -36,7 +36,7 @@ impl Symbols {
 
     /// How many distributions it takes: one for each token but the start, one more for escapes
     /// behind the last.
-    pub(super) fn predictions(&self) -> usize {
+    pub(in crate::codec) fn predictions(&self) -> usize {
         let last = self.history.len() - 1;
         last + usize::from(self.escapes.last().is_some_and(|&(position, _)| position == last))
     }

@@ -8,7 +8,7 @@ use crate::predict::{StreamError, TokenId, Want};
 /// The tokens to feed next: `history[from..to]`. Invariants: `from <= to`, and
 /// `fed + (to - from) <= window`.
 #[derive(Clone, Debug)]
-pub(super) struct Window {
+pub(in crate::codec) struct Window {
     window: usize,
     overlap: usize,
     /// Tokens fed since the restart.
@@ -22,7 +22,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Nothing is fed yet, and nothing is planned.
-    pub(super) fn new(policy: ContextPolicy) -> Result<Self, StreamError> {
+    pub(in crate::codec) fn new(policy: ContextPolicy) -> Result<Self, StreamError> {
         let ContextPolicy { window, overlap } = policy;
         if window < 2 || overlap < 1 || overlap >= window {
             return Err(StreamError(format!("a context window of {window} tokens with an overlap of {overlap}")));
@@ -34,7 +34,7 @@ impl Window {
 
     /// Plans the next feed, all planned before being fed: distributions are wanted behind
     /// `history[position]` and as many of the tokens after it, below `known`, as the window holds.
-    pub(super) fn plan(&mut self, position: usize, known: usize) {
+    pub(in crate::codec) fn plan(&mut self, position: usize, known: usize) {
         if self.fed >= self.window {
             self.restart = true;
             self.fed = 0;
@@ -47,14 +47,14 @@ impl Window {
         self.to = known.min(self.from + self.window - self.fed);
     }
 
-    pub(super) fn want<'a>(&self, history: &'a [TokenId]) -> Want<'a> {
+    pub(in crate::codec) fn want<'a>(&self, history: &'a [TokenId]) -> Want<'a> {
         let tokens = &history[self.from..self.to];
         let outputs = self.to - self.from.max(self.position);
         Want::Feed { restart: self.restart, tokens, outputs }
     }
 
     /// `count` of the planned tokens were fed. Whether all are.
-    pub(super) fn fed(&mut self, count: usize) -> bool {
+    pub(in crate::codec) fn fed(&mut self, count: usize) -> bool {
         let count = count.min(self.to - self.from);
         self.from += count;
         self.fed += count;
@@ -63,7 +63,7 @@ impl Window {
     }
 
     /// The end of the plan.
-    pub(super) fn end(&self) -> usize {
+    pub(in crate::codec) fn end(&self) -> usize {
         self.to
     }
 }

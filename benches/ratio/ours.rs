@@ -1,0 +1,157 @@
+//! Real archives, one of each file, with each of our codecs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lma::archive::{self, CreateOptions, Input};
+use lma::codec::Choice;
+use lma::container::{MemorySource, Reader, verify};
+use lma::format::{ChunkSlot, CodecId};
+use lma::limits::Limits;
+use lma::model::Engines;
+use lma::predict::{LoadedModel, Models};
+use lma::progress::{Interrupt, Silent};
+
+use super::common::peers::Cost;
+use super::common::{Arguments, Failure, models, parallel::side_by_side, times};
+use super::files::{Files, Sample};
+use super::measures::Measure;
+
+/// One way to choose codecs.
+pub(crate) struct Ours {
+    /// For `--codecs`, and the column of the table.
+    pub(crate) name: &'static str,
+    choice: Choice,
+    /// Whether it uses a model.
+    model: bool,
+}
+
+/// Those that there are; without `--codecs`, all that are measured by default.
+pub(crate) const OURS: &[Ours] = &[
+    Ours { name: "auto", choice: Choice::Auto, model: true },
+    Ours { name: "lm", choice: Choice::Only(CodecId::Lm), model: true },
+    Ours { name: "cm", choice: Choice::Only(CodecId::Cm), model: false },
+    Ours { name: "mix", choice: Choice::Only(CodecId::Mix), model: true },
+    Ours { name: "zstd", choice: Choice::Only(CodecId::Zstd), model: false },
+];
+
+/// Measured only where asked for.
+const ON_DEMAND: [&str; 1] = ["zstd"];
+
+/// Archives that are made at the same time, so that files shorter than the lanes together fill them.
+const TOGETHER: usize = 16;
+
+/// What makes archives.
+pub(crate) struct Lma {
+    codecs: Vec<&'static Ours>,
+    /// Where a codec needs it.
+    model: Option<(Arc<Engines>, Arc<LoadedModel>)>,
+    streams: usize,
+    decode: bool,
+    alone: bool,
+}
+
+impl Lma {
+    /// # Errors
+    /// There is no such codec; the model's.
+    pub(crate) fn new(arguments: &Arguments) -> Result<Self, Failure> {
+        let codecs: Vec<&Ours> = match arguments.get("codecs") {
+            None => OURS.iter().filter(|ours| !ON_DEMAND.contains(&ours.name)).collect(),
+            Some(names) => {
+                let find = |name: &str| OURS.iter().find(|ours| ours.name == name);
+                let known = || OURS.iter().map(|ours| ours.name).collect::<Vec<_>>().join(", ");
+                let find = |name: &str| find(name).ok_or_else(|| format!("{name} is no codec: {}", known()));
+                names.split(',').map(find).collect::<Result<_, _>>()?
+            }
+        };
+        let streams = arguments.size("streams", "16")?;
+        let model = codecs.iter().any(|ours| ours.model).then(|| models(arguments.threads()?, streams)).transpose()?;
+        Ok(Self { codecs, model, streams, decode: !arguments.has("no-decode"), alone: arguments.has("alone") })
+    }
+
+    /// Every codec on every file. Times are those of the files of a class together, by their lengths, because they
+    /// share the model's lanes; `--alone`: of each file by itself.
+    ///
+    /// # Errors
+    /// Archives cannot be made, or are damaged.
+    pub(crate) fn measure(&self, files: &Files, chunk_size: usize) -> Result<Vec<Measure>, Failure> {
+        let mut measures = Vec::new();
+        for ours in &self.codecs {
+            let together = |a: &Sample, b: &Sample| !self.alone && a.class == b.class;
+            for batch in files.samples.chunk_by(together) {
+                measures.extend(self.batch(ours, files, batch, chunk_size)?);
+            }
+        }
+        Ok(measures)
+    }
+
+    fn batch(&self, ours: &Ours, files: &Files, batch: &[Sample], chunk_size: usize) -> Result<Vec<Measure>, Failure> {
+        let before = times::own();
+        let make = |number: usize| self.create(ours, files, &batch[number], chunk_size);
+        let archives = side_by_side(batch.len(), TOGETHER, make)?;
+        let encode = times::own() - before;
+        let lengths: Vec<u64> = archives.iter().map(|archive| archive.len() as u64).collect();
+        let sources: Vec<_> = archives.into_iter().map(|archive| Arc::new(MemorySource(archive))).collect();
+        let before = times::own();
+        if self.decode {
+            let check = |number: usize| self.verify(&sources[number], &batch[number]);
+            side_by_side(sources.len(), TOGETHER, check)?;
+        }
+        let decode = times::own() - before;
+        let total = batch.iter().map(|sample| sample.content.len()).sum::<usize>() as f64;
+        let mut measures = Vec::new();
+        for ((sample, source), bytes) in batch.iter().zip(&sources).zip(lengths) {
+            let share = sample.content.len() as f64 / total;
+            let decode = self.decode.then(|| decode.mul_f64(share));
+            let cost = Cost { bytes, encode: Some(encode.mul_f64(share)), decode };
+            let measure = Measure::new(sample, ours.name, &self.version(), Some(chunk_size), cost);
+            let slots = Reader::open(Arc::clone(source) as _, Limits::default())?.index().chunks.clone();
+            let payload = slots.iter().map(|slot| u64::from(slot.stored_len)).sum();
+            measures.push(Measure { payload, chunks: chunks(&slots), ..measure });
+        }
+        Ok(measures)
+    }
+
+    fn create(&self, ours: &Ours, files: &Files, sample: &Sample, chunk_size: usize) -> Result<Vec<u8>, Failure> {
+        let model = self.model.as_ref().filter(|_| ours.model).map(|(_, model)| Arc::clone(model));
+        let options = CreateOptions {
+            chunk_size: u32::try_from(chunk_size)?,
+            choice: ours.choice,
+            model,
+            workers: self.streams,
+            ..CreateOptions::default()
+        };
+        let mut out = Vec::new();
+        let inputs = [Input::within(files.folder(), &sample.name)];
+        archive::create(&mut out, &inputs, &options, &Silent, &Interrupt::default())?;
+        Ok(out)
+    }
+
+    fn verify(&self, source: &Arc<MemorySource>, sample: &Sample) -> Result<(), Failure> {
+        let (source, limits): (Arc<MemorySource>, _) = (Arc::clone(source), Limits::default());
+        let models: &dyn Models = match &self.model {
+            Some((engines, _)) => &**engines,
+            None => &lma::predict::NoModels,
+        };
+        let report = verify(source, &limits, models, self.streams, &Silent, &Interrupt::default())?;
+        if report.is_good() {
+            Ok(())
+        } else {
+            Err(format!("the archive of {} is damaged: {report:?}", sample.name).into())
+        }
+    }
+
+    fn version(&self) -> String {
+        let model = self.model.as_ref().map(|(_, model)| format!(" with {}", model.record.name));
+        format!("lma {}{}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
+    }
+}
+
+/// How many chunks of an archive each codec made.
+fn chunks(slots: &[ChunkSlot]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for slot in slots {
+        *counts.entry(format!("{:?}", slot.codec).to_lowercase()).or_insert(0) += 1;
+    }
+    counts
+}

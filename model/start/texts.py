@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""Cuts the texts that the starting values are learnt from out of the validation split.
+
+    texts.py CORPUS OUT
+
+CORPUS holds `valid/<category>.jsonl.zst`. One file for each category is written to the folder OUT: the first
+24 KiB of documents at random, up to 192 KiB. Language models were not trained on them, nor is the dictionary
+made of them, so that what is learnt is how far both are to be trusted on what they have not seen. Deterministic.
+"""
+
+import json
+import random
+import subprocess
+import sys
+
+CATEGORIES = ("code", "data", "docs", "lang", "prose")
+SIZE = 192 << 10
+LONGEST = 24 << 10
+
+
+def texts(path):
+    decoder = subprocess.run(["zstd", "-dc", "--long=27", path], stdout=subprocess.PIPE, check=True)
+    return [json.loads(line)["text"].encode()[:LONGEST] for line in decoder.stdout.splitlines()]
+
+
+def main():
+    corpus, out = sys.argv[1:]
+    for category in CATEGORIES:
+        documents = texts(f"{corpus}/valid/{category}.jsonl.zst")
+        random.Random(category).shuffle(documents)
+        with open(f"{out}/{category}", "wb") as file:
+            file.write(b"".join(documents)[:SIZE])
+
+
+main()
