@@ -80,7 +80,8 @@ pub(super) trait Kernel: Copy {
         }
     }
 
-    /// Looks the contexts' slots up. Returns which of them have seen anything, the first lowest.
+    /// Looks the contexts' slots up. The lanes of `row` that no context has are zero.
+    /// Returns which of them have seen anything, the first lowest.
     #[inline(always)]
     fn look(self, t: &Lookup, row: &Row, maps: &Maps, extra: &Extra, sight: &mut Sight) -> u32 {
         let mut known = 0;

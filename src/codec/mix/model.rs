@@ -93,16 +93,19 @@ const SHARE: i32 = 19_661;
 /// Sets do not learn from decisions whose error, of 65536, is at most this.
 const TOLERANCE: i32 = 512;
 
+/// Tables do not grow with chunks longer than this, bytes.
+const LARGEST: usize = 1 << 30;
+
 /// Entries and lines of a chunk's memory, as powers of two: four entries and half a line for each
 /// byte, so 3 MiB for 64 KiB, and 24 MiB at most.
 fn memory_bits(raw_len: usize) -> (u32, u32) {
-    let bits = raw_len.max(1).next_power_of_two().ilog2();
+    let bits = raw_len.clamp(1, LARGEST).next_power_of_two().ilog2();
     ((bits + 2).clamp(8, 21), bits.saturating_sub(1).clamp(8, 18))
 }
 
 /// Positions in a matcher's table, as a power of two.
 fn match_bits(raw_len: usize) -> u32 {
-    raw_len.max(2).next_power_of_two().ilog2().saturating_sub(1).clamp(10, 18)
+    raw_len.clamp(1, LARGEST).next_power_of_two().ilog2().saturating_sub(1).clamp(10, 18)
 }
 
 #[derive(Clone)]
