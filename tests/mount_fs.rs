@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lma::codec::Encoded;
-use lma::container::{ChunkReader, ContainerError, FaultySource, MemorySource, Reader, Source, Writer};
+use lma::container::{ContainerError, FaultySource, MemorySource, Reader, Source, Writer};
 use lma::format::{CodecId, Entry, Extent, FileContent, Kind, Mtime, Xattr};
 use lma::hash::{ChunkDigest, Digest};
 use lma::limits::Limits;
-use lma::mount::{Attr, ChunkCache, Errno, Fs, ImpliedDir, MAX_READ, NodeKind, ROOT, Seek, Tree, Workers};
-use lma::predict::NoModels;
+use lma::mount::{
+    Attr, CacheOptions, ChunkCache, ChunkSource, Errno, Fs, ImpliedDir, MAX_READ, NodeKind, Opening, ROOT, ReadOptions,
+    Seek, Tree, Workers,
+};
+use lma::predict::{Audience, NoModels};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -29,8 +32,8 @@ fn byte(chunk: u64, offset: u32) -> u8 {
 
 struct Chunks;
 
-impl ChunkReader for Chunks {
-    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+impl ChunkSource for Chunks {
+    fn decode(&self, number: u64, _: &Arc<dyn Audience>) -> Result<Arc<[u8]>, ContainerError> {
         let len = usize::try_from(number).ok().and_then(|n| CHUNKS.get(n)).copied();
         match len {
             Some(len) if !damaged(number) => Ok((0..len).map(|i| byte(number, i)).collect()),
@@ -41,8 +44,12 @@ impl ChunkReader for Chunks {
 
 fn mounted(entries: Vec<Entry>, budget: u64) -> (Fs, Vec<String>) {
     let (tree, problems) = Tree::build(entries, ImpliedDir { uid: 5, gid: 6, mode: 0o700 });
-    let cache = ChunkCache::new(Arc::new(Chunks), budget);
-    (Fs::new(tree, cache, Workers::start(2).unwrap()), problems)
+    (served(tree, Chunks, budget), problems)
+}
+
+fn served(tree: Tree, source: impl ChunkSource + 'static, budget: u64) -> Fs {
+    let cache = ChunkCache::new(Arc::new(source), CacheOptions { budget, ..CacheOptions::default() });
+    Fs::new(tree, cache, Workers::start(2).unwrap(), ReadOptions::default()).unwrap()
 }
 
 fn entry(path: &[u8], kind: Kind) -> Entry {
@@ -236,7 +243,7 @@ fn check_node(fs: &Fs, reference: &Reference, path: &[u8]) -> Result<(), TestCas
     let names: Vec<u8> = entry.xattrs.iter().flat_map(|x| [&x.name[..], b"\0"].concat()).collect();
     prop_assert_eq!(fs.listxattr(attr.ino), Ok(names));
     for xattr in &entry.xattrs {
-        prop_assert_eq!(fs.getxattr(attr.ino, &xattr.name), Ok(&xattr.value[..]));
+        prop_assert_eq!(fs.getxattr(attr.ino, &xattr.name).unwrap(), &xattr.value[..]);
     }
     prop_assert_eq!(fs.getxattr(attr.ino, b"user.none"), Err(Errno::ENODATA));
     Ok(())
@@ -304,7 +311,7 @@ proptest! {
                 Some(node @ Node { entry: Some(Entry { kind: Kind::File(_), .. }), .. }) => {
                     check_read(&fs, node, ino, at, len)?;
                     prop_assert_eq!(fs.lookup(ino, b"a").err(), Some(Errno::ENOTDIR));
-                    prop_assert_eq!((fs.open(ino, false), fs.open(ino, true)), (Ok(()), Err(Errno::EROFS)));
+                    prop_assert_eq!((fs.open(ino, false), fs.open(ino, true)), (Ok(Opening::Cached), Err(Errno::EROFS)));
                 }
                 _ if reference.is_dir(path) => {
                     check_dir(&fs, &reference, path, at.index(50) as u64)?;
@@ -427,8 +434,8 @@ fn a_hundred_thousand_entries_build_quickly() {
 /// An archive read through a source that fails.
 struct FromArchive(Reader);
 
-impl ChunkReader for FromArchive {
-    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+impl ChunkSource for FromArchive {
+    fn decode(&self, number: u64, _: &Arc<dyn Audience>) -> Result<Arc<[u8]>, ContainerError> {
         self.0.decode(number, &NoModels)
     }
 }
@@ -468,8 +475,7 @@ fn a_failing_disk_is_an_error_or_the_right_bytes_and_passes_when_it_passes() {
             let Ok(entries) = reader.entries() else { return 1 };
             let (tree, problems) = Tree::build(entries, ImpliedDir::default());
             assert_eq!(problems, Vec::<String>::new());
-            let cache = ChunkCache::new(Arc::new(FromArchive(reader)), 600);
-            let fs = Fs::new(tree, cache, Workers::start(1).unwrap());
+            let fs = served(tree, FromArchive(reader), 600);
             let mut failures = 0;
             for (path, content) in files.iter().chain(&files) {
                 let ino = resolve(&fs, path.as_bytes()).unwrap().ino;
@@ -510,7 +516,7 @@ fn an_archive_cut_short_under_the_mount_is_eio() {
     let source = Arc::new(Shrinking(bytes, AtomicU64::new(u64::MAX)));
     let reader = Reader::open(source.clone(), Limits::default()).unwrap();
     let (tree, _) = Tree::build(reader.entries().unwrap(), ImpliedDir::default());
-    let fs = Fs::new(tree, ChunkCache::new(Arc::new(FromArchive(reader)), 0), Workers::start(1).unwrap());
+    let fs = served(tree, FromArchive(reader), 0);
     let first = resolve(&fs, b"a").unwrap().ino;
     assert_eq!(fs.read_blocking(first, 0, MAX_READ), Ok(files[0].1.clone()));
     source.1.store(0, Ordering::SeqCst);

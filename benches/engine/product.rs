@@ -19,7 +19,7 @@ use lma::format::{ContextPolicy, ModelRecord};
 use lma::limits::Limits;
 use lma::model::engine::{Arithmetic, Geometry, LlamaPredictor, Weights};
 use lma::predict::{
-    LoadedModel, Models, PredictError, RunError, Runner, Stream, StreamError, TokenId, Tokenizer, Want,
+    Audience, LoadedModel, Models, PredictError, RunError, Runner, Stream, StreamError, TokenId, Tokenizer, Want,
 };
 use lma::progress::{Interrupt, Silent};
 
@@ -215,8 +215,9 @@ struct CountingRunner {
 }
 
 impl Runner for CountingRunner {
-    fn run(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, RunError> {
-        self.inner.run(Box::new(CountingStream { inner: stream, counter: Arc::clone(&self.counter) }))
+    fn run(&self, stream: Box<dyn Stream>, audience: &Arc<dyn Audience>) -> Result<Box<dyn Stream>, RunError> {
+        let stream = CountingStream { inner: stream, counter: Arc::clone(&self.counter) };
+        self.inner.run(Box::new(stream), audience)
     }
 
     fn lanes(&self) -> usize {
@@ -241,6 +242,10 @@ impl Stream for CountingStream {
 
     fn predicted(&mut self, cdf: &Cdf) -> Result<(), StreamError> {
         self.inner.predicted(cdf)
+    }
+
+    fn lost(&mut self) {
+        self.inner.lost();
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {

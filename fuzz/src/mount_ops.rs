@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lma::codec::{self, Choice, Level};
-use lma::container::{ChunkReader, ContainerError, MemorySource, Reader, Writer};
+use lma::container::{ContainerError, MemorySource, Reader, Writer};
 use lma::format::{CodecId, Entry, Extent, FileContent, Kind, Mtime, RecordHead, Xattr};
 use lma::hash::{ChunkDigest, Digest};
-use lma::mount::{ChunkCache, Errno, Fs, ImpliedDir, MAX_READ, NodeKind, ROOT, Seek, Tree, Workers};
+use lma::mount::{
+    CacheOptions, ChunkCache, ChunkSource, Errno, Fs, ImpliedDir, MAX_READ, NodeKind, ROOT, ReadOptions, Seek, Tree,
+    Workers,
+};
 use lma::predict::toy::{self, ToyModels};
 
 use super::forge;
@@ -59,8 +62,8 @@ fn write(chunks: &[Vec<u8>], entries: &[Entry]) -> Vec<u8> {
 
 struct Chunks(Reader, ToyModels);
 
-impl ChunkReader for Chunks {
-    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+impl ChunkSource for Chunks {
+    fn decode(&self, number: u64, _: &Arc<dyn Audience>) -> Result<Arc<[u8]>, ContainerError> {
         self.0.decode(number, &self.1)
     }
 }
@@ -71,8 +74,9 @@ fn mount(archive: Vec<u8>, budget: u64, entries: usize) -> Fs {
     assert_eq!(listed.len(), entries);
     let (tree, problems) = Tree::build(listed, ImpliedDir::default());
     assert_eq!(problems, Vec::<String>::new());
-    let cache = ChunkCache::new(Arc::new(Chunks(reader, ToyModels::new())), budget);
-    Fs::new(tree, cache, Workers::start(1).expect("a thread starts"))
+    let cache =
+        ChunkCache::new(Arc::new(Chunks(reader, ToyModels::new())), CacheOptions { budget, ..CacheOptions::default() });
+    Fs::new(tree, cache, Workers::start(1).expect("a thread starts"), ReadOptions::default()).expect("a thread starts")
 }
 
 /// One name in the tree.
@@ -212,7 +216,10 @@ impl Model {
                 assert_eq!(fs.listxattr(ino), Ok(names));
                 let name = [&b"user."[..], *input.pick(NAMES)].concat();
                 let value = node.xattrs.iter().find(|x| x.name == name).map(|x| &x.value[..]);
-                assert_eq!(fs.getxattr(ino, &name), value.ok_or(Errno::ENODATA));
+                assert_eq!(
+                    fs.getxattr(ino, &name).as_deref(),
+                    value.ok_or(Errno::ENODATA).as_ref().map(|value| *value)
+                );
             }
             4 => {
                 let name = *input.pick(&[&b"zz"[..], b"", b"a/b", b"a\0"]);

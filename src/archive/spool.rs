@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::chunks::Chunks;
 use crate::container::{ContainerError, decode_chunk};
 use crate::format::{ChunkHead, ModelRecord};
-use crate::predict::Models;
+use crate::predict::{Models, whole};
 use crate::{Error, Result};
 
 struct Slot {
@@ -66,7 +66,7 @@ impl Chunks for Spool {
         let mut stored = vec![0; slot.stored_len];
         let failed = |source| ContainerError::Read { position: slot.at, source };
         self.file.read_exact_at(&mut stored, slot.at).map_err(failed)?;
-        decode_chunk(&slot.head, model.as_ref(), &stored, models).map(Arc::from)
+        decode_chunk(&slot.head, model.as_ref(), &stored, models, &whole()).map(Arc::from)
     }
 
     fn lengths(&self, number: u64) -> (u64, u64) {

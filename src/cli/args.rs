@@ -296,10 +296,23 @@ pub(super) struct Mount {
     /// Most bytes of decoded chunks kept in memory
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) cache_size: Option<u64>,
+    /// Serve only what was decoded before; reading anything else is an error
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Serve no byte before its whole chunk is decoded and its digest checked
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Offer a hidden file .lma-status in the root, with counters of the mount as JSON
+    #[arg(long)]
+    pub(super) status: bool,
+    /// How long a read may wait before it fails
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(super) timeout: u64,
     /// Let other users look
     #[arg(long)]
     pub(super) allow_other: bool,
-    /// Mount options, separated by commas: allow_other, fsname=NAME; ro and the like are always so
+    /// Mount options, separated by commas: allow_other, offline, strict, status, fsname=NAME; ro and the like are
+    /// always so
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(super) options: Vec<String>,
     #[command(flatten)]

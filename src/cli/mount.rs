@@ -50,7 +50,12 @@ pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
         mountpoint: plan.mountpoint,
         source_name: plan.source_name,
         cache_bytes: plan.cache_bytes.unwrap_or(defaults.cache_bytes),
-        workers: plan.machine.workers(!reader.models().is_empty()),
+        lanes: plan.machine.streams,
+        threads: plan.machine.threads,
+        patience: plan.patience,
+        offline: plan.offline,
+        strict: plan.strict,
+        status: plan.status,
         allow_other: plan.allow_other,
     };
     serve(reader, models, &options, &context.reporter)

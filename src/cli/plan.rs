@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::args::{self, Codec, Device, Numerics};
 use crate::archive::{MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, default_chunk_size};
@@ -298,6 +299,10 @@ pub(super) struct Mount {
     pub(super) mountpoint: PathBuf,
     pub(super) foreground: bool,
     pub(super) cache_bytes: Option<u64>,
+    pub(super) offline: bool,
+    pub(super) strict: bool,
+    pub(super) status: bool,
+    pub(super) patience: Duration,
     pub(super) allow_other: bool,
     pub(super) source_name: String,
     pub(super) machine: Machine,
@@ -309,11 +314,15 @@ impl Mount {
             return Err(Error::Usage("an archive on standard input cannot be mounted; save it to a file first".into()));
         }
         let mut allow_other = args.allow_other;
+        let (mut offline, mut strict, mut status) = (args.offline, args.strict, args.status);
         let mut source_name = args.archive.display().to_string();
         for option in args.options.iter().filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some(("fsname", name)) => source_name = name.into(),
                 _ if option == "allow_other" => allow_other = true,
+                _ if option == "offline" => offline = true,
+                _ if option == "strict" => strict = true,
+                _ if option == "status" => status = true,
                 // How every archive is mounted, and what mount(8) adds of its own.
                 _ if matches!(
                     option.as_str(),
@@ -327,6 +336,10 @@ impl Mount {
             mountpoint: args.mountpoint,
             foreground: args.foreground,
             cache_bytes: args.cache_size,
+            offline,
+            strict,
+            status,
+            patience: Duration::from_secs(args.timeout.max(1)),
             allow_other,
             source_name,
             machine: Machine::new(args.machine)?,

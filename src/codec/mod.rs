@@ -1,8 +1,10 @@
 //! Raw bytes to stored bytes and back. A codec knows no path, no record and no llama.cpp.
 
+use std::sync::Arc;
+
 use crate::error::ExitCode;
 use crate::format::{CodecId, ModelRecord};
-use crate::predict::{LoadedModel, Models, PredictError};
+use crate::predict::{Audience, LoadedModel, Models, PredictError, whole};
 
 pub mod choose;
 pub mod lm;
@@ -24,6 +26,9 @@ pub enum CodecError {
     /// The model.
     #[error(transparent)]
     Predict(#[from] PredictError),
+    /// Its audience has gone before the end.
+    #[error("the chunk is not wanted any more")]
+    Dropped,
 }
 
 impl CodecError {
@@ -33,6 +38,7 @@ impl CodecError {
         match self {
             Self::Corrupt { .. } => ExitCode::Corrupt,
             Self::Predict(_) => ExitCode::Model,
+            Self::Dropped => ExitCode::Interrupted,
         }
     }
 }
@@ -49,18 +55,34 @@ pub fn decode(
     raw_len: usize,
     models: &dyn Models,
 ) -> Result<Vec<u8>, CodecError> {
+    decode_for(codec, model, stored, raw_len, models, &whole())
+}
+
+/// Decodes as [`decode`] does, for an audience that may want the first bytes early or go away. A chunk
+/// that was transformed as a whole is heard of at its end alone.
+///
+/// # Errors
+/// Those of [`decode`], and [`CodecError::Dropped`].
+pub fn decode_for(
+    codec: CodecId,
+    model: Option<&ModelRecord>,
+    stored: &[u8],
+    raw_len: usize,
+    models: &dyn Models,
+    audience: &Arc<dyn Audience>,
+) -> Result<Vec<u8>, CodecError> {
     let record = || model.ok_or_else(|| CodecError::Corrupt { codec, why: "the chunk names no model".into() });
     match codec {
         CodecId::Store => store::decode(stored, raw_len),
         CodecId::Zstd => zstd::decode(stored, raw_len),
-        CodecId::Cm => mix::decode_cm(stored, raw_len),
+        CodecId::Cm => mix::decode_cm(stored, raw_len, &**audience),
         CodecId::Lm => {
             let record = record()?;
-            lm::decode(&*models.open(record)?, record.context, stored, raw_len)
+            lm::decode(&*models.open(record)?, record.context, stored, raw_len, audience)
         }
         CodecId::Mix => {
             let record = record()?;
-            mix::decode_mix(&*models.open(record)?, record.context, stored, raw_len)
+            mix::decode_mix(&*models.open(record)?, record.context, stored, raw_len, audience)
         }
     }
 }

@@ -15,7 +15,7 @@ mod writer;
 
 pub use error::ContainerError;
 pub use parse::{Event, Parser};
-pub use reader::{ChunkReader, Opened, Reader, decode_chunk};
+pub use reader::{Opened, Reader, decode_chunk};
 pub use recover::{RecoverReport, recover};
 pub use source::{FaultySource, FileSource, MemorySource, Source};
 pub use verify::{VerifyReport, verify};

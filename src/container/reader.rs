@@ -13,7 +13,7 @@ use crate::format::{
 };
 use crate::hash::ChunkDigest;
 use crate::limits::Limits;
-use crate::predict::Models;
+use crate::predict::{Audience, Models, whole};
 
 /// How an archive was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +32,6 @@ pub struct Reader {
     index: Index,
     models: Vec<ModelRecord>,
     archive_len: u64,
-}
-
-/// Delivers decoded chunks, checked against their digest. The mount's cache, the extractor's
-/// prefetcher and the plain reader are all of this kind.
-pub trait ChunkReader: Send + Sync {
-    /// The decoded bytes of a chunk. Blocks; may be called from many threads.
-    ///
-    /// # Errors
-    /// [`ContainerError`].
-    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError>;
 }
 
 impl Reader {
@@ -231,9 +221,23 @@ impl Reader {
     /// # Errors
     /// [`ContainerError::Chunk`] and those of [`Reader::stored`].
     pub fn decode(&self, number: u64, models: &dyn Models) -> Result<Arc<[u8]>, ContainerError> {
+        self.decode_for(number, models, &whole())
+    }
+
+    /// Decodes as [`Reader::decode`] does, for an audience that may want the first bytes early or go away.
+    /// What it hears of is checked by the record's checksum already, and by the chunk's digest not yet.
+    ///
+    /// # Errors
+    /// Those of [`Reader::decode`]; [`CodecError::Dropped`](codec::CodecError::Dropped).
+    pub fn decode_for(
+        &self,
+        number: u64,
+        models: &dyn Models,
+        audience: &Arc<dyn Audience>,
+    ) -> Result<Arc<[u8]>, ContainerError> {
         let (head, stored) = self.stored(number)?;
         let model = head.model.and_then(|model| self.model(model));
-        decode_chunk(&head, model, &stored, models).map(Arc::from)
+        decode_chunk(&head, model, &stored, models, audience).map(Arc::from)
     }
 
     fn record(
@@ -258,10 +262,11 @@ pub fn decode_chunk(
     model: Option<&ModelRecord>,
     stored: &[u8],
     models: &dyn Models,
+    audience: &Arc<dyn Audience>,
 ) -> Result<Vec<u8>, ContainerError> {
     let number = head.number;
     let failed = |error| ContainerError::Chunk { number, error };
-    let raw = codec::decode(head.codec, model, stored, head.raw_len as usize, models).map_err(failed)?;
+    let raw = codec::decode_for(head.codec, model, stored, head.raw_len as usize, models, audience).map_err(failed)?;
     let wrong = |why: String| failed(codec::CodecError::Corrupt { codec: head.codec, why });
     if raw.len() != head.raw_len as usize {
         return Err(wrong(format!("{} bytes came out, {} are declared", raw.len(), head.raw_len)));

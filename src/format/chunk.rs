@@ -35,6 +35,18 @@ impl CodecId {
             .ok_or_else(|| FormatError::unsupported("chunk", format!("codec {byte} is not known")))
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Zstd => "zstd",
+            Self::Lm => "lm",
+            Self::Cm => "cm",
+            Self::Mix => "mix",
+        }
+    }
+
     /// Whether chunks of this codec name a model record.
     #[must_use]
     pub fn needs_model(self) -> bool {

@@ -4,13 +4,18 @@
 //! make progress in the same batch, and a lane whose stream ends is refilled before the next step.
 //! Which streams share a batch never changes a bit of any of them: that is the contract of
 //! [`Predictor`].
+//!
+//! Streams that somebody waits for go first. Where all lanes are taken, an idle one is parked for
+//! them: its stream keeps what it has decoded, loses the lane's past ([`Stream::lost`]), and goes on in
+//! the next free lane. Streams that nobody wants leave their lane before the next step.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::predict::{Feed, PredictError, Predictor, RunError, Runner, Stream, StreamError, TokenId, Want};
+use crate::predict::{
+    Audience, Feed, PredictError, Predictor, RunError, Runner, Stream, StreamError, TokenId, Urgency, Want,
+};
 use crate::progress::Interrupt;
 
 /// Most tokens that one lane feeds in one step while others wait: long feeds are cut so that the
@@ -19,13 +24,21 @@ const SHARE: usize = 64;
 
 type Outcome = Result<Box<dyn Stream>, RunError>;
 
-/// A stream on its way, and where to send it back.
+/// A stream on its way, whom it works for, and where to send it back.
 struct Job {
     stream: Box<dyn Stream>,
+    audience: Arc<dyn Audience>,
     reply: SyncSender<Outcome>,
 }
 
-/// Streams that wait for a lane, in the order of their arrival.
+impl Job {
+    fn end(self, error: RunError) {
+        // Nobody waits any more if the receiver is gone.
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+/// Streams that wait for a lane, in the order of their arrival; parked ones arrive anew.
 #[derive(Default)]
 struct Queue {
     state: Mutex<QueueState>,
@@ -34,8 +47,25 @@ struct Queue {
 
 #[derive(Default)]
 struct QueueState {
-    jobs: VecDeque<Job>,
+    jobs: Vec<Job>,
     closed: bool,
+}
+
+impl QueueState {
+    /// Takes out up to `most` jobs of this urgency, the oldest first.
+    fn pick(&mut self, urgency: Urgency, most: usize) -> Vec<Job> {
+        let mut left = most;
+        let picked = |job: &mut Job| {
+            let picked = left > 0 && job.audience.urgency() == urgency;
+            left -= usize::from(picked);
+            picked
+        };
+        self.jobs.extract_if(.., picked).collect()
+    }
+
+    fn waited(&self) -> usize {
+        self.jobs.iter().filter(|job| job.audience.urgency() == Urgency::Waited).count()
+    }
 }
 
 impl Queue {
@@ -44,7 +74,7 @@ impl Queue {
     }
 
     fn push(&self, job: Job) {
-        self.lock().jobs.push_back(job);
+        self.lock().jobs.push(job);
         self.arrived.notify_one();
     }
 
@@ -53,15 +83,41 @@ impl Queue {
         self.arrived.notify_all();
     }
 
-    /// At most `free` jobs, and a fair part of what waits where `shards` share the queue. Blocks for
-    /// the first one if `idle`; nothing then means that the queue is closed.
-    fn take(&self, free: usize, shards: usize, idle: bool) -> Vec<Job> {
+    /// Jobs for the free lanes among `lanes`, and for those that are parked for them: a fair part of
+    /// what waits where `shards` share the queue, those first that somebody waits for. Blocks for the
+    /// first job where all lanes are free; nothing then means that the queue is closed.
+    fn refill(&self, lanes: &mut [Option<Job>], shards: usize) {
         let mut state = self.lock();
-        while idle && state.jobs.is_empty() && !state.closed {
+        while lanes.iter().all(Option::is_none) && state.jobs.is_empty() && !state.closed {
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let fair = state.jobs.len().div_ceil(shards).min(free);
-        state.jobs.drain(..fair).collect()
+        if state.jobs.is_empty() {
+            return;
+        }
+        let dropped = state.pick(Urgency::Dropped, usize::MAX);
+        let urgent = state.waited().div_ceil(shards);
+        let free = lanes.iter().filter(|lane| lane.is_none()).count();
+        let mut parked = Vec::new();
+        for lane in lanes.iter_mut().rev() {
+            if free + parked.len() >= urgent {
+                break;
+            }
+            if let Some(mut job) = lane.take_if(|job| job.audience.urgency() == Urgency::Idle) {
+                job.stream.lost();
+                parked.push(job);
+            }
+        }
+        let free = free + parked.len();
+        let fair = state.jobs.len().div_ceil(shards).clamp(urgent, free.max(urgent)).min(free);
+        let mut jobs = state.pick(Urgency::Waited, fair);
+        jobs.extend(state.pick(Urgency::Idle, fair - jobs.len()));
+        state.jobs.extend(parked);
+        drop(state);
+        dropped.into_iter().for_each(|job| job.end(RunError::Dropped));
+        let mut jobs = jobs.into_iter();
+        for lane in lanes.iter_mut().filter(|lane| lane.is_none()) {
+            *lane = jobs.next();
+        }
     }
 }
 
@@ -105,9 +161,9 @@ impl Drop for Scheduler {
 }
 
 impl Runner for Scheduler {
-    fn run(&self, stream: Box<dyn Stream>) -> Outcome {
+    fn run(&self, stream: Box<dyn Stream>, audience: &Arc<dyn Audience>) -> Outcome {
         let (reply, answer) = sync_channel(1);
-        self.queue.push(Job { stream, reply });
+        self.queue.push(Job { stream, audience: Arc::clone(audience), reply });
         answer.recv().unwrap_or_else(|_| Err(PredictError::Engine("the engine's thread has ended".into()).into()))
     }
 
@@ -157,18 +213,16 @@ impl Driver {
         }
     }
 
-    /// Fills free lanes from the queue, waiting only if all lanes are free. `false`: nobody will ask again.
+    /// Frees the lanes of streams that nobody wants, and fills free lanes from the queue, waiting only if all
+    /// lanes are free. `false`: nobody will ask again.
     fn refill(&mut self) -> bool {
-        let free = self.lanes.iter().filter(|lane| lane.is_none()).count();
-        if free == 0 {
-            return true;
+        for lane in &mut self.lanes {
+            if let Some(job) = lane.take_if(|job| job.audience.is_gone()) {
+                job.end(RunError::Dropped);
+            }
         }
-        let idle = free == self.lanes.len();
-        let mut jobs = self.queue.take(free, self.shards, idle).into_iter();
-        for lane in self.lanes.iter_mut().filter(|lane| lane.is_none()) {
-            *lane = jobs.next();
-        }
-        self.lanes.iter().any(Option::is_some)
+        self.queue.refill(&mut self.lanes, self.shards);
+        self.lanes.iter().any(Option::is_some) || !self.queue.lock().closed
     }
 
     /// Sends finished streams back and lays out the next step. Lanes that do not fit wait.
@@ -185,7 +239,7 @@ impl Driver {
         for (lane, slot) in self.lanes.iter_mut().enumerate() {
             let Some(job) = slot else { continue };
             let Want::Feed { restart, tokens, outputs } = job.stream.want() else {
-                let Some(Job { stream, reply }) = slot.take() else { continue };
+                let Some(Job { stream, reply, .. }) = slot.take() else { continue };
                 // Nobody waits any more if the receiver is gone.
                 let _ = reply.send(Ok(stream));
                 continue;
@@ -236,7 +290,7 @@ impl Driver {
         }
         for (lane, error) in self.failures.drain(..) {
             if let Some(job) = self.lanes[lane].take() {
-                let _ = job.reply.send(Err(error.into()));
+                job.end(error.into());
             }
         }
     }
@@ -245,15 +299,18 @@ impl Driver {
     fn abandon(&mut self, error: &PredictError) {
         self.shares.clear();
         for job in self.lanes.iter_mut().filter_map(Option::take) {
-            let _ = job.reply.send(Err(error.clone().into()));
+            job.end(error.clone().into());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
     use super::*;
     use crate::entropy::Cdf;
+    use crate::predict::whole;
 
     /// Hands out a distribution whose total tells the lane's history, so that mixed-up lanes show.
     struct Echo {
@@ -300,6 +357,7 @@ mod tests {
         outputs: usize,
         seen: Vec<u64>,
         fail_at: usize,
+        lost: usize,
     }
 
     impl Stream for Sum {
@@ -320,13 +378,18 @@ mod tests {
             self.seen.push(cdf.total());
             Ok(())
         }
+        fn lost(&mut self) {
+            // All is fed again, and what was seen is seen again.
+            (self.fed, self.lost) = (0, self.lost + 1);
+            self.seen.clear();
+        }
         fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {
             self
         }
     }
 
     fn stream(n: usize, fail_at: usize) -> Box<Sum> {
-        Box::new(Sum { tokens: (1..=n as u32).collect(), fed: 0, outputs: n - n / 3, seen: vec![], fail_at })
+        Box::new(Sum { tokens: (1..=n as u32).collect(), fed: 0, outputs: n - n / 3, seen: vec![], fail_at, lost: 0 })
     }
 
     #[test]
@@ -340,7 +403,7 @@ mod tests {
                 for n in 1..=24usize {
                     let scheduler = &scheduler;
                     scope.spawn(move || {
-                        let done = scheduler.run(stream(n * 7, usize::MAX)).unwrap();
+                        let done = scheduler.run(stream(n * 7, usize::MAX), &whole()).unwrap();
                         let done = done.into_any().downcast::<Sum>().unwrap();
                         let all: Vec<u64> = (1..=(n * 7) as u64).map(|i| 1 + i * (i + 1) / 2).collect();
                         assert_eq!(done.seen, all[n * 7 / 3..]);
@@ -354,10 +417,10 @@ mod tests {
     fn one_stream_fails_alone_and_an_engine_failure_ends_all() {
         let echo = Echo { sums: vec![0; 2], batch: 16 };
         let scheduler = Scheduler::new(vec![Box::new(echo)], &Interrupt::default()).unwrap();
-        assert!(matches!(scheduler.run(stream(50, 20)), Err(RunError::Stream(_))));
-        let bad = Sum { tokens: vec![1, 666], fed: 0, outputs: 1, seen: vec![], fail_at: usize::MAX };
-        assert!(matches!(scheduler.run(Box::new(bad)), Err(RunError::Predict(_))));
-        assert!(scheduler.run(stream(50, usize::MAX)).is_ok());
+        assert!(matches!(scheduler.run(stream(50, 20), &whole()), Err(RunError::Stream(_))));
+        let bad = Sum { tokens: vec![1, 666], fed: 0, outputs: 1, seen: vec![], fail_at: usize::MAX, lost: 0 };
+        assert!(matches!(scheduler.run(Box::new(bad), &whole()), Err(RunError::Predict(_))));
+        assert!(scheduler.run(stream(50, usize::MAX), &whole()).is_ok());
     }
 
     #[test]
@@ -366,6 +429,81 @@ mod tests {
         let echo = Echo { sums: vec![0; 2], batch: 16 };
         let scheduler = Scheduler::new(vec![Box::new(echo)], &interrupt).unwrap();
         interrupt.raise();
-        assert!(matches!(scheduler.run(stream(50, usize::MAX)), Err(RunError::Predict(_))));
+        assert!(matches!(scheduler.run(stream(50, usize::MAX), &whole()), Err(RunError::Predict(_))));
+    }
+
+    /// 0: gone, 1: idle, 2: waited.
+    struct Mood(AtomicU8);
+
+    impl Audience for Mood {
+        fn urgency(&self) -> Urgency {
+            [Urgency::Dropped, Urgency::Idle, Urgency::Waited][usize::from(self.0.load(Ordering::SeqCst))]
+        }
+        fn wants(&self) -> usize {
+            usize::MAX
+        }
+        fn hear(&self, _: &[u8]) {}
+    }
+
+    /// Steps that wait for a permit each.
+    struct Gated {
+        inner: Echo,
+        permits: std::sync::mpsc::Receiver<()>,
+        steps: Arc<AtomicUsize>,
+    }
+
+    impl Predictor for Gated {
+        fn lanes(&self) -> usize {
+            self.inner.lanes()
+        }
+        fn window(&self) -> usize {
+            self.inner.window()
+        }
+        fn batch(&self) -> usize {
+            self.inner.batch()
+        }
+        fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
+            self.permits.recv().map_err(|_| PredictError::Engine("no more permits".into()))?;
+            self.steps.fetch_add(1, Ordering::SeqCst);
+            self.inner.step(feeds, sink)
+        }
+    }
+
+    #[test]
+    fn who_is_waited_for_takes_the_lane_of_who_is_not_and_a_dropped_stream_ends() {
+        let (permit, permits) = std::sync::mpsc::channel();
+        // One lane, one token a step.
+        let steps = Arc::new(AtomicUsize::new(0));
+        let gated = Gated { inner: Echo { sums: vec![0], batch: 1 }, permits, steps: Arc::clone(&steps) };
+        let scheduler = Scheduler::new(vec![Box::new(gated)], &Interrupt::default()).unwrap();
+        let mood = |mood| Arc::new(Mood(AtomicU8::new(mood)));
+        let (idle, gone) = (mood(1), mood(1));
+        std::thread::scope(|scope| {
+            let run = |n, audience: &Arc<Mood>| {
+                let (audience, scheduler) = (Arc::clone(audience) as Arc<dyn Audience>, &scheduler);
+                scope.spawn(move || scheduler.run(stream(n, usize::MAX), &audience))
+            };
+            let slow = run(30, &idle);
+            (0..10).for_each(|_| permit.send(()).unwrap());
+            while steps.load(Ordering::SeqCst) < 10 {
+                std::thread::yield_now();
+            }
+            let never = run(30, &gone);
+            let first = run(12, &mood(2));
+            // The one that is waited for ends within its own steps and one that has begun; neither idle one does.
+            while scheduler.queue.lock().jobs.len() < 2 {
+                std::thread::yield_now();
+            }
+            (0..13).for_each(|_| permit.send(()).unwrap());
+            let first = first.join().unwrap().unwrap().into_any().downcast::<Sum>().unwrap();
+            assert_eq!((first.seen.len(), first.lost), (8, 0));
+            assert!(!slow.is_finished());
+            gone.0.store(0, Ordering::SeqCst);
+            drop((0..60).map(|_| permit.send(())).collect::<Vec<_>>());
+            assert!(matches!(never.join().unwrap(), Err(RunError::Dropped)));
+            let slow = slow.join().unwrap().unwrap().into_any().downcast::<Sum>().unwrap();
+            let all: Vec<u64> = (1..=30).map(|i| 1 + i * (i + 1) / 2).collect();
+            assert_eq!((&slow.seen[..], slow.lost > 0), (&all[10..], true));
+        });
     }
 }

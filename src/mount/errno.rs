@@ -14,6 +14,8 @@ impl Errno {
     pub const ENOENT: Self = Self(libc::ENOENT);
     /// The bytes cannot be delivered: damage, a missing model, a bad disk.
     pub const EIO: Self = Self(libc::EIO);
+    /// The reader was told to end while it waited.
+    pub const EINTR: Self = Self(libc::EINTR);
     /// Not a directory.
     pub const ENOTDIR: Self = Self(libc::ENOTDIR);
     /// A directory, where a file is wanted.

@@ -1,17 +1,53 @@
 //! The operations of the mounted archive, without a kernel and without fuser.
 //!
-//! Everything but [`Fs::read`] is answered from the [`Tree`]: no I/O, no decode, no lock.
+//! Everything but reading is answered from the [`Tree`]: no I/O, no decode, no lock that is held for long.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
-use super::cache::{Begin, ChunkCache, Outcome, Waiter};
+use super::ahead::Ahead;
+use super::cache::{Begin, ChunkCache};
 use super::errno::Errno;
-use super::inode::{Attr, DirEntry, HOLE, NodeKind, Run, Tree};
+use super::inode::{Attr, DirEntry, HOLE, NodeKind, ROOT, Run, Tree};
+use super::notes::{self, STATUS_INO, STATUS_NAME};
+use super::reading::{Pending, Plan, first_run};
+use super::watch::Watch;
 use super::worker::Workers;
 
 /// Most bytes of one read; the kernel is told, and a larger read is `EINVAL`.
 pub const MAX_READ: u32 = 1 << 20;
+
+/// Chunks of a file that are looked at to find out whether all are at hand.
+const LOOKED_AT: usize = 4096;
+
+/// How an [`Fs`] answers reads.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// How long a read may wait before it fails with `EIO`.
+    pub patience: Duration,
+    /// Most chunks that are decoded ahead of the readers: by custom the model's lanes.
+    pub ahead: usize,
+}
+
+impl Default for ReadOptions {
+    /// Ten minutes, 16 chunks ahead.
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(600), ahead: 16 }
+    }
+}
+
+/// How an open file is best read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Through the kernel's page cache, by whole pages and ahead.
+    Cached,
+    /// Byte by byte as asked for: every byte more costs a decode that somebody waits for.
+    Direct,
+}
 
 /// Totals for `statfs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,45 +72,42 @@ pub struct Fs {
     tree: Tree,
     cache: Arc<ChunkCache>,
     workers: Workers,
-}
-
-/// Part of a read: bytes of one chunk.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    /// Where they go in the reply.
-    at: usize,
-    /// Where they stand in the decoded chunk.
-    offset: usize,
-    len: usize,
-}
-
-/// What a read needs: the pieces of each chunk. What no piece covers is a hole.
-#[derive(Debug, Default)]
-struct Plan {
-    len: usize,
-    chunks: Vec<(u64, Vec<Piece>)>,
-    /// Index in `chunks` by number.
-    by_number: HashMap<u64, usize>,
-}
-
-/// Gets the bytes, or the error; called exactly once, on the caller's thread or on a worker.
-type Done = Box<dyn FnOnce(Result<Vec<u8>, Errno>) + Send>;
-
-/// A read on its way. Answered by the last chunk that arrives, or by the first that fails. Each
-/// chunk is copied from as it arrives and let go: a read holds its reply's bytes, never its chunks.
-struct Pending(Mutex<Arrived>);
-
-struct Arrived {
-    reply: Vec<u8>,
-    missing: usize,
-    done: Option<Done>,
+    watch: Watch,
+    ahead: Ahead,
+    /// How often each file is open.
+    open: Mutex<HashMap<u64, u32>>,
+    /// Whether there is a status file.
+    status: bool,
 }
 
 impl Fs {
     /// A file system over a tree, whose chunks come from `cache`, decoded by `workers`.
+    ///
+    /// # Errors
+    /// The system's answer where a thread cannot be started.
+    pub fn new(tree: Tree, cache: Arc<ChunkCache>, workers: Workers, options: ReadOptions) -> io::Result<Self> {
+        let watch = Watch::start(Arc::clone(&cache), options.patience)?;
+        let (ahead, open) = (Ahead::new(options.ahead), Mutex::default());
+        Ok(Self { tree, cache, workers, watch, ahead, open, status: false })
+    }
+
+    /// The same, with a hidden file [`STATUS_NAME`] in its root, unless the archive has one.
     #[must_use]
-    pub fn new(tree: Tree, cache: Arc<ChunkCache>, workers: Workers) -> Self {
-        Self { tree, cache, workers }
+    pub fn with_status(mut self) -> Self {
+        self.status = self.tree.lookup(ROOT, STATUS_NAME).is_err();
+        self
+    }
+
+    /// The cache.
+    #[must_use]
+    pub fn cache(&self) -> &ChunkCache {
+        &self.cache
+    }
+
+    /// What the status file holds now; `None` where there is none.
+    #[must_use]
+    pub fn status(&self) -> Option<Vec<u8>> {
+        self.status.then(|| notes::status(&self.cache))
     }
 
     /// The tree.
@@ -88,6 +121,9 @@ impl Fs {
     /// # Errors
     /// `ENOENT`, `ENOTDIR`.
     pub fn lookup(&self, parent: u64, name: &[u8]) -> Result<Attr, Errno> {
+        if self.status && parent == ROOT && name == STATUS_NAME {
+            return self.getattr(STATUS_INO);
+        }
         self.tree.attr(self.tree.lookup(parent, name)?)
     }
 
@@ -96,6 +132,11 @@ impl Fs {
     /// # Errors
     /// `ENOENT`.
     pub fn getattr(&self, ino: u64) -> Result<Attr, Errno> {
+        if self.status && ino == STATUS_INO {
+            // Its size is known once it is read; the root's owner may do so.
+            let root = self.tree.attr(ROOT)?;
+            return Ok(Attr { ino, kind: NodeKind::File, size: 0, allocated: 0, mode: 0o400, nlink: 1, ..root });
+        }
         self.tree.attr(ino)
     }
 
@@ -107,13 +148,36 @@ impl Fs {
         self.tree.link_target(ino)
     }
 
-    /// Whether a file may be opened.
+    /// Opens a file, and says how it is best read. Each success is to be followed by one [`Fs::release`].
     ///
     /// # Errors
     /// `ENOENT`, `EISDIR`, `EINVAL`; `EROFS` for writing.
-    pub fn open(&self, ino: u64, write: bool) -> Result<(), Errno> {
-        self.tree.runs(ino)?;
-        if write { Err(Errno::EROFS) } else { Ok(()) }
+    pub fn open(&self, ino: u64, write: bool) -> Result<Opening, Errno> {
+        let own = self.status && ino == STATUS_INO;
+        let runs = if own { &[] } else { self.tree.runs(ino)?.1 };
+        if write {
+            return Err(Errno::EROFS);
+        }
+        if own {
+            return Ok(Opening::Direct);
+        }
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner).entry(ino).or_default() += 1;
+        let at_hand = |chunk: u64| chunk == HOLE || self.cache.is_at_hand(chunk);
+        let all = runs.len() <= LOOKED_AT && runs.iter().all(|run| at_hand(run.chunk));
+        Ok(if all { Opening::Cached } else { Opening::Direct })
+    }
+
+    /// An open file was closed. With the last, what was decoded ahead of its readers is given up.
+    pub fn release(&self, ino: u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(&ino) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                open.remove(&ino);
+                drop(open);
+                self.cache.abandon(ino);
+            }
+        }
     }
 
     /// Whether a directory may be opened.
@@ -135,14 +199,16 @@ impl Fs {
         self.tree.read_dir(ino, offset)
     }
 
-    /// An extended attribute's value.
+    /// An extended attribute's value: the file's, else one of the mount's own (`user.lma.*`), which are not listed.
     ///
     /// # Errors
     /// `ENOENT`, `ENODATA`.
-    pub fn getxattr(&self, ino: u64, name: &[u8]) -> Result<&[u8], Errno> {
+    pub fn getxattr(&self, ino: u64, name: &[u8]) -> Result<Cow<'_, [u8]>, Errno> {
         let list = self.tree.xattrs(ino)?;
-        let at = list.binary_search_by(|x| x.name.as_slice().cmp(name)).map_err(|_| Errno::ENODATA)?;
-        Ok(&list[at].value)
+        match list.binary_search_by(|x| x.name.as_slice().cmp(name)) {
+            Ok(at) => Ok(Cow::Borrowed(&list[at].value)),
+            Err(_) => self.own_xattr(ino, name).unwrap_or(Err(Errno::ENODATA)).map(Cow::Owned),
+        }
     }
 
     /// The names of all extended attributes, each followed by a NUL byte.
@@ -179,27 +245,55 @@ impl Fs {
         if what == Seek::Hole { Ok(inode.size) } else { Err(Errno::ENXIO) }
     }
 
-    /// Reads without blocking: `done` is called at once where all chunks are in memory, else by the
-    /// worker that decodes the last of them. Fewer bytes than asked for are the end of the file.
+    /// Reads without blocking: `done` is called at once where all bytes are in memory, else by the
+    /// worker that decodes the last of them. Fewer bytes than asked for are the end of the file: programs, and the kernel
+    /// for mapped pages, take them for it. `reader` is the thread that waits, or 0: where it is told to end, the read is taken back.
     ///
     /// A chunk that cannot be decoded fails exactly the reads that need a byte of it, with `EIO`.
-    pub fn read(&self, ino: u64, offset: u64, size: u32, done: impl FnOnce(Result<Vec<u8>, Errno>) + Send + 'static) {
-        let plan = match self.plan(ino, offset, size) {
-            Ok(plan) if plan.chunks.is_empty() => return done(Ok(vec![0; plan.len])),
-            Ok(plan) => plan,
+    pub fn read(
+        &self,
+        reader: u32,
+        ino: u64,
+        offset: u64,
+        size: u32,
+        done: impl FnOnce(Result<Vec<u8>, Errno>) + Send + 'static,
+    ) {
+        if ino == STATUS_INO
+            && let Some(status) = self.status()
+        {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(status.len());
+            return done(Ok(status[from..].iter().copied().take(size as usize).collect()));
+        }
+        let (runs, bytes) = match self.bounds(ino, offset, size) {
+            Ok(bounds) => bounds,
             Err(errno) => return done(Err(errno)),
         };
-        let arrived = Arrived { reply: vec![0; plan.len], missing: plan.chunks.len(), done: Some(Box::new(done)) };
-        let pending = Arc::new(Pending(Mutex::new(arrived)));
-        for (number, pieces) in plan.chunks {
-            let waiter: Waiter = {
-                let (pending, pieces) = (Arc::clone(&pending), pieces.clone());
-                Box::new(move |outcome| pending.arrive(&pieces, outcome))
-            };
-            match self.cache.begin(number, waiter) {
-                Begin::Ready(outcome) => pending.arrive(&pieces, outcome),
-                Begin::Joined => {}
-                Begin::Lead(lead) => self.workers.submit(lead),
+        self.cache.stats().read(bytes.end - bytes.start);
+        let Plan { len, needs, .. } = Plan::new(runs, bytes.clone());
+        if needs.is_empty() {
+            return done(Ok(vec![0; len]));
+        }
+        let pending = Arc::new(Pending::new(len, needs.len(), Box::new(done)));
+        for need in needs {
+            let (chunk, range) = (need.chunk, need.bytes());
+            let (waiting, start) = (Arc::clone(&pending), range.start);
+            match self.cache.read(chunk, range, Box::new(move |bytes| waiting.arrive(&need, start, bytes))) {
+                Begin::Told => {}
+                Begin::Joined(ticket) => pending.holds(ticket),
+                Begin::Lead(lead, ticket) => {
+                    pending.holds(ticket);
+                    self.workers.submit(lead);
+                }
+            }
+        }
+        if !pending.is_done() {
+            self.watch.over(reader, &pending);
+        }
+        for chunk in self.ahead.note(&self.tree, ino, runs, offset, bytes.end - bytes.start) {
+            if !self.cache.is_at_hand(chunk)
+                && let Some(lead) = self.cache.ahead(chunk, ino)
+            {
+                self.workers.submit(lead);
             }
         }
     }
@@ -210,86 +304,18 @@ impl Fs {
     /// As [`Fs::read`].
     pub fn read_blocking(&self, ino: u64, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
         let (send, receive) = mpsc::sync_channel(1);
-        self.read(ino, offset, size, move |result| drop(send.send(result)));
+        self.read(0, ino, offset, size, move |result| drop(send.send(result)));
         receive.recv().unwrap_or(Err(Errno::EIO))
     }
 
-    fn plan(&self, ino: u64, offset: u64, size: u32) -> Result<Plan, Errno> {
+    /// The runs of a file, and the bytes of it that a read gets.
+    fn bounds(&self, ino: u64, offset: u64, size: u32) -> Result<(&[Run], Range<u64>), Errno> {
         let (inode, runs) = self.tree.runs(ino)?;
         if size > MAX_READ {
             return Err(Errno::EINVAL);
         }
         // No overflow: a file ends before 2^63.
-        let end = offset.saturating_add(u64::from(size)).min(inode.size);
-        if offset >= end {
-            return Ok(Plan::default());
-        }
-        let mut plan = Plan { len: (end - offset) as usize, ..Plan::default() };
-        let first = first_run(runs, offset);
-        let mut start = first.checked_sub(1).map_or(0, |before| runs[before].end);
-        for run in &runs[first..] {
-            if start >= end {
-                break;
-            }
-            if run.chunk != HOLE {
-                plan.add(run, start, offset..end);
-            }
-            start = run.end;
-        }
-        Ok(plan)
-    }
-}
-
-/// Index of the run that holds `offset`.
-fn first_run(runs: &[Run], offset: u64) -> usize {
-    runs.partition_point(|run| run.end <= offset)
-}
-
-impl Plan {
-    /// Adds the part of a run, which starts at `start`, that lies within `wanted`. Lengths are within
-    /// [`MAX_READ`]; a run's offset in its chunk plus its length may be a lie, found out in [`Arrived::copy`].
-    fn add(&mut self, run: &Run, start: u64, wanted: std::ops::Range<u64>) {
-        let (from, to) = (start.max(wanted.start), run.end.min(wanted.end));
-        let index = *self.by_number.entry(run.chunk).or_insert(self.chunks.len());
-        if index == self.chunks.len() {
-            self.chunks.push((run.chunk, Vec::new()));
-        }
-        let offset = usize::try_from(u64::from(run.offset).saturating_add(from - start)).unwrap_or(usize::MAX);
-        let at = (from - wanted.start) as usize;
-        self.chunks[index].1.push(Piece { at, offset, len: (to - from) as usize });
-    }
-}
-
-impl Arrived {
-    /// Copies the pieces of one chunk. An extent that lies outside its chunk is damage.
-    fn copy(&mut self, pieces: &[Piece], chunk: &[u8]) -> Result<(), Errno> {
-        for piece in pieces {
-            let end = piece.offset.checked_add(piece.len).ok_or(Errno::EIO)?;
-            let bytes = chunk.get(piece.offset..end).ok_or(Errno::EIO)?;
-            self.reply[piece.at..piece.at + piece.len].copy_from_slice(bytes);
-        }
-        self.missing -= 1;
-        Ok(())
-    }
-}
-
-impl Pending {
-    fn arrive(&self, pieces: &[Piece], outcome: Outcome) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.done.is_none() {
-            return;
-        }
-        let result = match outcome {
-            Ok(chunk) => state.copy(pieces, &chunk),
-            Err(error) => Err(Errno::from(&*error)),
-        };
-        if result.is_ok() && state.missing > 0 {
-            return;
-        }
-        let (done, reply) = (state.done.take(), std::mem::take(&mut state.reply));
-        drop(state);
-        if let Some(done) = done {
-            done(result.map(|()| reply));
-        }
+        let end = offset.saturating_add(u64::from(size)).min(inode.size).max(offset);
+        Ok((runs, offset..end))
     }
 }

@@ -1,6 +1,7 @@
 //! The kernel's side of [`Fs`]: the only file that names fuser. No decisions are made here beyond
 //! those of the protocol (sizes of attribute buffers, what the kernel may cache).
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -10,12 +11,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fuser::{
     Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
     LockOwner, MountOption, OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request, Session, SessionACL, SessionUnmounter,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request, Session, SessionACL,
+    SessionUnmounter,
 };
 
 use super::errno::Errno;
-use super::fs::{Fs, MAX_READ, Seek};
+use super::fs::{Fs, MAX_READ, Opening, Seek};
 use super::inode::{Attr, NodeKind};
+use super::notes::STATUS_INO;
 use super::run::MountOptions;
 use crate::format::Mtime;
 
@@ -121,12 +124,17 @@ fn file_attr(attr: &Attr) -> FileAttr {
     }
 }
 
+/// What changes is asked for again each time.
+fn lifetime(ino: u64) -> Duration {
+    if ino == STATUS_INO { Duration::ZERO } else { FOREVER }
+}
+
 /// `size` 0 asks how large the value is; a smaller buffer than that is `ERANGE`.
-fn reply_xattr(value: Result<&[u8], Errno>, size: u32, reply: ReplyXattr) {
+fn reply_xattr(value: Result<Cow<'_, [u8]>, Errno>, size: u32, reply: ReplyXattr) {
     match value.and_then(|v| u32::try_from(v.len()).map(|len| (v, len)).map_err(|_| Errno::ERANGE)) {
         Ok((_, len)) if size == 0 => reply.size(len),
         Ok((_, len)) if len > size => reply.error(Errno::ERANGE.into()),
-        Ok((value, _)) => reply.data(value),
+        Ok((value, _)) => reply.data(&value),
         Err(errno) => reply.error(errno.into()),
     }
 }
@@ -138,6 +146,8 @@ impl Filesystem for Adapter {
             InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_CACHE_SYMLINKS,
+            // Files that are read directly can be mapped as well.
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ];
         // Then the kernel checks ACLs, which costs a request for each inode: only where there are some.
         if self.0.tree().has_acls() {
@@ -154,14 +164,14 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.0.lookup(parent.0, name.as_bytes()) {
-            Ok(attr) => reply.entry(&FOREVER, &file_attr(&attr), Generation(0)),
+            Ok(attr) => reply.entry(&lifetime(attr.ino), &file_attr(&attr), Generation(0)),
             Err(errno) => reply.error(errno.into()),
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.0.getattr(ino.0) {
-            Ok(attr) => reply.attr(&FOREVER, &file_attr(&attr)),
+            Ok(attr) => reply.attr(&lifetime(attr.ino), &file_attr(&attr)),
             Err(errno) => reply.error(errno.into()),
         }
     }
@@ -175,14 +185,19 @@ impl Filesystem for Adapter {
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         match self.0.open(ino.0, flags.acc_mode() != OpenAccMode::O_RDONLY) {
-            Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH),
+            Ok(Opening::Cached) => {
+                reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
+            }
+            Ok(Opening::Direct) => {
+                reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH);
+            }
             Err(errno) => reply.error(errno.into()),
         }
     }
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -191,10 +206,24 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.0.read(ino.0, offset, size, move |result| match result {
+        self.0.read(request.pid(), ino.0, offset, size, move |result| match result {
             Ok(bytes) => reply.data(&bytes),
             Err(errno) => reply.error(errno.into()),
         });
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.0.release(ino.0);
+        reply.ok();
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -245,7 +274,7 @@ impl Filesystem for Adapter {
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let names = self.0.listxattr(ino.0);
-        reply_xattr(names.as_deref().map_err(|&errno| errno), size, reply);
+        reply_xattr(names.map(Cow::Owned), size, reply);
     }
 
     fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {

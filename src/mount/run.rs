@@ -4,13 +4,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::build::ImpliedDir;
-use super::cache::ChunkCache;
-use super::fs::Fs;
+use super::cache::{CacheOptions, ChunkCache};
+use super::decoder::Decoder;
+use super::fs::{Fs, ReadOptions};
 use super::inode::Tree;
 use super::worker::Workers;
-use crate::container::{ChunkReader, ContainerError, Reader};
+use crate::container::Reader;
 use crate::predict::Models;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -24,8 +26,18 @@ pub struct MountOptions {
     pub source_name: String,
     /// Most bytes of decoded chunks kept in memory.
     pub cache_bytes: u64,
-    /// Threads that decode, one chunk each at a time: by custom the model's lanes. At least 1.
-    pub workers: usize,
+    /// Chunks that a model decodes together. At least 1.
+    pub lanes: usize,
+    /// Processors to decode on. At least 1.
+    pub threads: usize,
+    /// How long a read may wait before it fails with `EIO`.
+    pub patience: Duration,
+    /// Whether only what was decoded before is served; all else is `EIO`.
+    pub offline: bool,
+    /// Whether no byte is served before the digest of its chunk is checked.
+    pub strict: bool,
+    /// Whether the root has a hidden file that tells of the mount, [`STATUS_NAME`](super::STATUS_NAME).
+    pub status: bool,
     /// Whether users other than the one who mounts may look (root, or `user_allow_other` in
     /// /etc/fuse.conf).
     pub allow_other: bool,
@@ -37,21 +49,14 @@ impl Default for MountOptions {
             mountpoint: PathBuf::new(),
             source_name: "lma".into(),
             cache_bytes: 256 << 20,
-            workers: 8,
+            lanes: 16,
+            threads: 2,
+            patience: ReadOptions::default().patience,
+            offline: false,
+            strict: false,
+            status: false,
             allow_other: false,
         }
-    }
-}
-
-/// Decodes straight from the archive; the cache stands in front of it.
-struct Decoder {
-    reader: Arc<Reader>,
-    models: Arc<dyn Models>,
-}
-
-impl ChunkReader for Decoder {
-    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
-        self.reader.decode(number, &*self.models)
     }
 }
 
@@ -104,9 +109,20 @@ fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions, pr
     };
     let (tree, problems) = Tree::build(entries, implied);
     problems.iter().for_each(|problem| progress.warn(&format!("left out of the mount: {problem}")));
-    let cache = ChunkCache::new(Arc::new(Decoder { reader, models }), options.cache_bytes);
-    let workers = Workers::start(options.workers).map_err(Error::io("starting threads for", &options.mountpoint))?;
-    Ok(Fs::new(tree, cache, workers))
+    let io = |action| Error::io(action, &options.mountpoint);
+    let decoder = Decoder::new(reader, models, options.offline);
+    let cache = CacheOptions {
+        budget: options.cache_bytes,
+        idle: options.lanes,
+        processors: options.threads,
+        strict: options.strict,
+    };
+    let cache = ChunkCache::new(Arc::new(decoder), cache);
+    // A decode in a lane, parked ones among them, and one on a processor hold a thread each.
+    let workers = Workers::start(2 * (options.lanes + options.threads)).map_err(io("starting threads for"))?;
+    let reads = ReadOptions { patience: options.patience, ahead: options.lanes };
+    let fs = Fs::new(tree, cache, workers, reads).map_err(io("starting a thread for"))?;
+    Ok(if options.status { fs.with_status() } else { fs })
 }
 
 /// Refuses a directory that cannot be mounted on; frees it from a mount whose process is gone.

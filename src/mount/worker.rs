@@ -3,21 +3,21 @@
 //! Only decodes take a thread, never readers that wait: any number of readers of one chunk
 //! occupy one worker.
 
-use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::cache::Lead;
+use crate::predict::Urgency;
 
 /// Most decodes that wait for a worker; one more fails at once, and its readers with `EIO`. The
 /// kernel itself keeps few reads in flight for one process, so that this many means thousands of
 /// processes.
 pub const QUEUE_BOUND: usize = 4096;
 
-/// A pool of decoding threads with a bounded queue, first come first served. Dropped, it finishes
-/// the decodes in progress, fails those that wait, and joins its threads.
+/// A pool of decoding threads with a bounded queue: what somebody waits for goes first, in the order of
+/// arrival. Dropped, it finishes the decodes in progress, fails those that wait, and joins its threads.
 pub struct Workers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -30,8 +30,16 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    leads: VecDeque<Lead>,
+    leads: Vec<Lead>,
     stop: bool,
+}
+
+impl Queue {
+    /// The oldest that somebody waits for, else the oldest.
+    fn next(&mut self) -> Option<Lead> {
+        let at = self.leads.iter().position(|lead| lead.urgency() == Urgency::Waited).unwrap_or(0);
+        (at < self.leads.len()).then(|| self.leads.remove(at))
+    }
 }
 
 impl Shared {
@@ -46,7 +54,7 @@ impl Shared {
                 if queue.stop {
                     return;
                 }
-                match queue.leads.pop_front() {
+                match queue.next() {
                     Some(lead) => break lead,
                     None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 }
@@ -85,7 +93,7 @@ impl Workers {
             drop(lead);
             return;
         }
-        queue.leads.push_back(lead);
+        queue.leads.push(lead);
         drop(queue);
         self.shared.wake.notify_one();
     }
@@ -113,21 +121,23 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::container::{ChunkReader, ContainerError};
-    use crate::mount::cache::{Begin, ChunkCache, Outcome};
+    use crate::container::ContainerError;
+    use crate::mount::cache::{Begin, CacheOptions, ChunkCache};
+    use crate::mount::source::ChunkSource;
+    use crate::predict::Audience;
 
     /// Every decode takes one permit; chunk 13 panics.
     struct Permits(Mutex<Receiver<()>>);
 
-    impl ChunkReader for Permits {
-        fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+    impl ChunkSource for Permits {
+        fn decode(&self, number: u64, _: &Arc<dyn Audience>) -> Result<Arc<[u8]>, ContainerError> {
             assert_ne!(number, 13, "the unlucky chunk");
             self.0.lock().unwrap().recv().map_err(|_| ContainerError::MissingChunk(number))?;
             Ok(vec![1; 10].into())
         }
     }
 
-    type Told = (u64, Outcome);
+    type Told = (u64, bool);
 
     struct Bench {
         permits: mpsc::Sender<()>,
@@ -139,23 +149,27 @@ mod tests {
     impl Bench {
         fn new(workers: usize) -> Self {
             let (permits, receive) = mpsc::channel();
-            let cache = ChunkCache::new(Arc::new(Permits(Mutex::new(receive))), 1 << 20);
+            let cache = ChunkCache::new(
+                Arc::new(Permits(Mutex::new(receive))),
+                CacheOptions { processors: workers, ..CacheOptions::default() },
+            );
             Self { permits, cache, workers: Workers::start(workers).unwrap(), outcomes: mpsc::channel() }
         }
 
         fn want(&self, number: u64) {
             let send = self.outcomes.0.clone();
-            let waiter = Box::new(move |outcome| drop(send.send((number, outcome))));
-            match self.cache.begin(number, waiter) {
-                Begin::Lead(lead) => self.workers.submit(lead),
-                Begin::Joined => {}
-                Begin::Ready(_) => panic!("chunk {number} was asked for twice"),
+            let tell = move |bytes: Result<&[u8], &_>| {
+                let _ = send.send((number, bytes.is_ok()));
+            };
+            match self.cache.read(number, 0..10, Box::new(tell)) {
+                Begin::Lead(lead, _) => self.workers.submit(lead),
+                Begin::Joined(_) => {}
+                Begin::Told => panic!("chunk {number} was asked for twice"),
             }
         }
 
         fn outcome(&self) -> (u64, bool) {
-            let (number, outcome) = self.outcomes.1.recv_timeout(Duration::from_secs(20)).unwrap();
-            (number, outcome.is_ok())
+            self.outcomes.1.recv_timeout(Duration::from_secs(20)).unwrap()
         }
     }
 
@@ -185,10 +199,10 @@ mod tests {
         let Bench { permits, workers, outcomes, .. } = bench;
         let ending = thread::spawn(move || drop(workers));
         let next = || outcomes.1.recv_timeout(Duration::from_secs(20)).unwrap();
-        let failed: Vec<_> = (0..3).map(|_| next()).map(|(number, outcome)| (number, outcome.is_ok())).collect();
+        let failed: Vec<_> = (0..3).map(|_| next()).collect();
         assert_eq!(failed, [(2, false), (3, false), (4, false)]);
         (0..2).for_each(|_| permits.send(()).unwrap());
-        (0..2).for_each(|_| assert!(next().1.is_ok()));
+        (0..2).for_each(|_| assert!(next().1));
         ending.join().unwrap();
     }
 

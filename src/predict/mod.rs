@@ -10,12 +10,14 @@ use std::sync::Arc;
 use crate::entropy::Cdf;
 use crate::format::ModelRecord;
 
+mod audience;
 pub mod canary;
 pub mod quantize;
 mod table;
 pub mod toy;
 pub mod tree;
 
+pub use audience::{Audience, Urgency, whole};
 pub use table::{TokenId, TokenTable};
 
 /// Why probabilities are not to be had. Exit code 4.
@@ -86,6 +88,10 @@ pub trait Stream: Send {
     /// The stream's own: it stops the stream.
     fn predicted(&mut self, cdf: &Cdf) -> Result<(), StreamError>;
 
+    /// The lane's past is lost: everything that the next distribution depends on is wanted once more, with a
+    /// restart. Distributions that were given are not asked for again.
+    fn lost(&mut self);
+
     /// Gives the stream back as its concrete type.
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send>;
 }
@@ -141,11 +147,11 @@ pub trait Tokenizer: Send + Sync {
 /// Drives streams to their end, many at a time. Cheap to share between threads.
 pub trait Runner: Send + Sync {
     /// Drives one stream to its end, blocking. Calls from many threads share the lanes of one
-    /// predictor.
+    /// predictor; those whose `audience` waits go before those whose does not.
     ///
     /// # Errors
-    /// The engine's failure, or the stream's.
-    fn run(&self, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, RunError>;
+    /// The engine's failure, or the stream's; [`RunError::Dropped`].
+    fn run(&self, stream: Box<dyn Stream>, audience: &Arc<dyn Audience>) -> Result<Box<dyn Stream>, RunError>;
 
     /// How many streams make progress at the same time; more wait.
     fn lanes(&self) -> usize;
@@ -160,6 +166,9 @@ pub enum RunError {
     /// The stream.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// Its audience has gone.
+    #[error("nobody wants the stream any more")]
+    Dropped,
 }
 
 /// A model that is loaded and checked: what a codec needs to encode or decode with it.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::{
-    Feed, LoadedModel, Models, PredictError, Predictor, RunError, Runner, Stream, StreamError, TokenId, TokenTable,
-    Tokenizer, Want,
+    Audience, Feed, LoadedModel, Models, PredictError, Predictor, RunError, Runner, Stream, StreamError, TokenId,
+    TokenTable, Tokenizer, Want,
 };
 use crate::entropy::Cdf;
 use crate::format::{ContextPolicy, ModelRecord, NumericsProfile};
@@ -171,7 +171,7 @@ impl InlineRunner {
 }
 
 impl Runner for InlineRunner {
-    fn run(&self, mut stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, RunError> {
+    fn run(&self, mut stream: Box<dyn Stream>, audience: &Arc<dyn Audience>) -> Result<Box<dyn Stream>, RunError> {
         // A thread that panicked in here left a lane in the middle of a text; the next stream
         // restarts its lane.
         let mut predictor = self.predictor.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -179,6 +179,9 @@ impl Runner for InlineRunner {
         let split = self.split.min(predictor.batch());
         loop {
             let Want::Feed { restart, tokens, outputs } = stream.want() else { return Ok(stream) };
+            if audience.is_gone() {
+                return Err(RunError::Dropped);
+            }
             let count = split.min(tokens.len());
             // Owned: the stream is told while it is fed.
             let fed = tokens[..count].to_vec();

@@ -12,12 +12,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lma::codec::Encoded;
-use lma::container::{ChunkReader, ContainerError, MemorySource, Reader, Writer};
+use lma::container::{ContainerError, MemorySource, Reader, Writer};
 use lma::format::{CodecId, Entry, Extent, FileContent, Kind, Mtime, Xattr};
 use lma::hash::{ChunkDigest, Digest, FileHasher};
 use lma::limits::Limits;
-use lma::mount::{ChunkCache, Fs, ImpliedDir, MountOptions, Tree, Workers, serve, serve_with, unmount};
-use lma::predict::{Models, NoModels};
+use lma::mount::{
+    CacheOptions, ChunkCache, ChunkSource, Fs, ImpliedDir, MountOptions, ReadOptions, Tree, Workers, serve, serve_with,
+    unmount,
+};
+use lma::predict::{Audience, Models, NoModels};
 use lma::progress::Silent;
 
 pub const CHUNK: usize = 64 << 10;
@@ -225,8 +228,8 @@ impl Chunks {
     }
 }
 
-impl ChunkReader for Chunks {
-    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, ContainerError> {
+impl ChunkSource for Chunks {
+    fn decode(&self, number: u64, _: &Arc<dyn Audience>) -> Result<Arc<[u8]>, ContainerError> {
         self.decodes.fetch_add(1, Ordering::SeqCst);
         let open = self.gate.0.lock().unwrap();
         drop(self.gate.1.wait_timeout_while(open, Duration::from_secs(10), |open| !*open).unwrap());
@@ -243,22 +246,27 @@ pub struct Mount {
     thread: Option<JoinHandle<lma::Result<()>>>,
 }
 
+fn served(tree: Tree, chunks: Arc<dyn ChunkSource>, workers: usize) -> Fs {
+    let options = CacheOptions { processors: workers, ..CacheOptions::default() };
+    Fs::new(tree, ChunkCache::new(chunks, options), Workers::start(workers).unwrap(), ReadOptions::default()).unwrap()
+}
+
 pub fn assert_fuse() {
     assert!(Path::new("/dev/fuse").exists(), "the mount's tests need FUSE: /dev/fuse is absent");
 }
 
 impl Mount {
-    pub fn fs(entries: Vec<Entry>, chunks: Arc<dyn ChunkReader>, workers: usize) -> Self {
+    pub fn fs(entries: Vec<Entry>, chunks: Arc<dyn ChunkSource>, workers: usize) -> Self {
         let (tree, problems) = Tree::build(entries, ImpliedDir::default());
         assert_eq!(problems, Vec::<String>::new());
-        let fs = Fs::new(tree, ChunkCache::new(chunks, 256 << 20), Workers::start(workers).unwrap());
+        let fs = served(tree, chunks, workers);
         Self::start(false, move |options, ready| serve_with(fs, &options, &Silent, ready))
     }
 
     /// For every user, which needs root.
-    pub fn fs_for_all(entries: Vec<Entry>, chunks: Arc<dyn ChunkReader>) -> Self {
+    pub fn fs_for_all(entries: Vec<Entry>, chunks: Arc<dyn ChunkSource>) -> Self {
         let (tree, _) = Tree::build(entries, ImpliedDir::default());
-        let fs = Fs::new(tree, ChunkCache::new(chunks, 256 << 20), Workers::start(2).unwrap());
+        let fs = served(tree, chunks, 2);
         Self::start(true, move |options, ready| serve_with(fs, &options, &Silent, ready))
     }
 
@@ -290,7 +298,7 @@ impl Mount {
         let options = MountOptions {
             mountpoint: dir.path().to_path_buf(),
             source_name: "test,archive".into(),
-            workers: 4,
+            lanes: 4,
             allow_other,
             ..MountOptions::default()
         };

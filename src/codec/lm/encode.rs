@@ -90,6 +90,10 @@ impl Stream for EncodeStream {
         }
     }
 
+    fn lost(&mut self) {
+        self.window.lost();
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
         self
     }

@@ -4,16 +4,18 @@
 //! and turn distributions into bytes or bytes into tokens. They never wait and never see a model.
 
 mod decode;
+pub(super) mod drive;
 mod encode;
 pub(super) mod symbols;
 pub(super) mod window;
 
-pub use decode::DecodeStream;
 pub use encode::EncodeStream;
 
 use super::CodecError;
 use crate::format::{CodecId, ContextPolicy};
-use crate::predict::{LoadedModel, PredictError, RunError, Stream};
+use crate::predict::{Audience, LoadedModel, PredictError, RunError, Runner, Stream, whole};
+use drive::DecodeStream;
+use std::sync::Arc;
 
 /// Bits of the raw byte behind an escape symbol (spec/lm-codec.md §3).
 const ESCAPED_BITS: u32 = 8;
@@ -24,14 +26,30 @@ pub(super) fn decode(
     context: ContextPolicy,
     stored: &[u8],
     raw_len: usize,
+    audience: &Arc<dyn Audience>,
 ) -> Result<Vec<u8>, CodecError> {
-    let corrupt = |why: String| CodecError::Corrupt { codec: CodecId::Lm, why };
-    let stream =
-        DecodeStream::new(model.table.clone(), context, stored.to_vec(), raw_len).map_err(|error| corrupt(error.0))?;
-    match run(model, stream) {
-        Ok(stream) => Ok(stream.into_decoded()),
-        Err(RunError::Predict(error)) => Err(error.into()),
-        Err(RunError::Stream(error)) => Err(corrupt(error.0)),
+    let symbols = decode::Symbols::new(stored.to_vec());
+    DecodeStream::new(symbols, Arc::clone(&model.table), context, raw_len, audience)
+        .map_err(RunError::from)
+        .and_then(|stream| stream.run(&*model.runner))
+        .map_err(|error| failed(CodecId::Lm, error))
+}
+
+/// Why a decode stopped, in the codec's words.
+pub(super) fn failed(codec: CodecId, error: RunError) -> CodecError {
+    match error {
+        RunError::Predict(error) => error.into(),
+        RunError::Stream(error) => CodecError::Corrupt { codec, why: error.0 },
+        RunError::Dropped => CodecError::Dropped,
+    }
+}
+
+/// Why an encode stopped: by the engine's fault, since an encoder finds no damage.
+pub(super) fn engine_failed(error: RunError) -> PredictError {
+    match error {
+        RunError::Predict(error) => error,
+        RunError::Stream(error) => PredictError::Engine(error.0),
+        RunError::Dropped => PredictError::Engine(RunError::Dropped.to_string()),
     }
 }
 
@@ -41,16 +59,17 @@ pub(super) fn decode(
 /// # Errors
 /// The engine's.
 pub(super) fn encode(model: &LoadedModel, raw: &[u8], budget: usize) -> Result<Option<Vec<u8>>, PredictError> {
-    let failed = |error: RunError| match error {
-        RunError::Predict(error) => error,
-        RunError::Stream(error) => PredictError::Engine(error.0),
-    };
-    let stream = EncodeStream::new(model, raw, budget).map_err(|error| failed(error.into()))?;
-    run(model, stream).map(EncodeStream::finish).map_err(failed)
+    let stream = EncodeStream::new(model, raw, budget).map_err(|error| engine_failed(error.into()))?;
+    run(&*model.runner, stream, &whole()).map(EncodeStream::finish).map_err(engine_failed)
 }
 
-fn run<S: Stream + 'static>(model: &LoadedModel, stream: S) -> Result<S, RunError> {
-    let stream = model.runner.run(Box::new(stream))?;
+/// Runs a stream to its end.
+pub(super) fn run<S: Stream + 'static>(
+    runner: &dyn Runner,
+    stream: S,
+    audience: &Arc<dyn Audience>,
+) -> Result<S, RunError> {
+    let stream = runner.run(Box::new(stream), audience)?;
     let stream = stream.into_any().downcast::<S>();
     Ok(*stream.map_err(|_| PredictError::Engine("the runner gave another stream back".into()))?)
 }

@@ -13,6 +13,8 @@ pub(in crate::codec) struct Window {
     overlap: usize,
     /// Tokens fed since the restart.
     fed: usize,
+    /// The first of them, in the history.
+    start: usize,
     restart: bool,
     from: usize,
     to: usize,
@@ -29,7 +31,7 @@ impl Window {
         }
         // Full: so the first plan restarts.
         let (window, overlap) = (window as usize, overlap as usize);
-        Ok(Self { window, overlap, fed: window, restart: false, from: 0, to: 0, position: 0 })
+        Ok(Self { window, overlap, fed: window, start: 0, restart: false, from: 0, to: 0, position: 0 })
     }
 
     /// Plans the next feed, all planned before being fed: distributions are wanted behind
@@ -40,6 +42,7 @@ impl Window {
             self.fed = 0;
             // At the start of a stream there is less past than the overlap.
             self.from = (position + 1).saturating_sub(self.overlap);
+            self.start = self.from;
         } else {
             self.from = position;
         }
@@ -59,7 +62,16 @@ impl Window {
         self.from += count;
         self.fed += count;
         self.restart &= count == 0;
+        self.position = self.position.max(self.from);
         self.from == self.to
+    }
+
+    /// What was fed is forgotten by the lane: it is to be fed again, behind a restart, without
+    /// distributions behind what had some.
+    pub(in crate::codec) fn lost(&mut self) {
+        self.from = self.start;
+        self.fed = 0;
+        self.restart = true;
     }
 
     /// The end of the plan.
@@ -71,6 +83,54 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lane_that_is_lost_again_and_again_gives_every_distribution_once_and_behind_the_same_past() {
+        for (window, overlap) in [(2, 1), (5, 1), (5, 4), (8, 3)] {
+            let policy = ContextPolicy { window, overlap };
+            for (ahead, split) in [(1, 1), (1000, 3), (5, 2), (1000, 1000)] {
+                let whole = pasts(policy, 30, ahead, split, 0);
+                assert_eq!(whole.len(), 30);
+                for every in 1..9 {
+                    assert_eq!(pasts(policy, 30, ahead, split, every), whole, "{policy:?} {ahead} {split} {every}");
+                }
+            }
+        }
+    }
+
+    /// The past of each distribution; the lane is lost behind every `every`-th feed, in vain at times.
+    fn pasts(policy: ContextPolicy, predictions: usize, ahead: usize, split: usize, every: usize) -> Vec<Vec<TokenId>> {
+        let history: Vec<TokenId> = (0..predictions as TokenId).collect();
+        let mut window = Window::new(policy).unwrap();
+        let (mut past, mut out, mut feeds) = (Vec::new(), Vec::new(), 0);
+        let mut next = 0;
+        while next < predictions {
+            window.plan(next, predictions.min(next + ahead));
+            next = window.end();
+            loop {
+                let Want::Feed { restart, tokens, outputs } = window.want(&history) else { unreachable!() };
+                if restart {
+                    past.clear();
+                }
+                // Every second time the loss comes before progress, and longer feeds make up for it.
+                let count = (split + feeds / 8).min(tokens.len());
+                for (i, &token) in tokens[..count].iter().enumerate() {
+                    past.push(token);
+                    if i + outputs >= tokens.len() {
+                        out.push(past.clone());
+                    }
+                }
+                feeds += 1;
+                if window.fed(count) {
+                    break;
+                }
+                if every > 0 && feeds % every == 0 {
+                    window.lost();
+                }
+            }
+        }
+        out
+    }
 
     /// Every token fed, with the restart before it and whether a distribution is wanted behind it.
     fn trace(policy: ContextPolicy, predictions: usize, ahead: usize, split: usize) -> Vec<(bool, TokenId, bool)> {

@@ -7,9 +7,13 @@ use super::start::Start;
 use super::transform::detect::{Kind, detect};
 use super::transform::{arm64, pcm, x86};
 use crate::entropy::{Garbage, RangeDecoder, RangeEncoder};
+use crate::predict::Audience;
 
 /// What is encoded twice to choose between two ways, bytes.
 const SAMPLE: usize = 8 << 10;
+
+/// The audience is asked after so many bytes.
+const STRETCH: usize = 512;
 
 /// The kind as it is modelled: samples have their most significant byte first.
 fn modelled(kind: Kind) -> Kind {
@@ -26,6 +30,11 @@ fn forward(raw: &[u8], kind: Kind) -> Option<Vec<u8>> {
         Kind::Audio { bytes, big_endian: false, phase, .. } => Some(pcm::encode(raw, bytes, phase)),
         _ => None,
     }
+}
+
+/// Whether [`backward`] changes nothing.
+fn is_plain(kind: Kind) -> bool {
+    !matches!(kind, Kind::X86 { .. } | Kind::Arm64 { .. } | Kind::Audio { big_endian: false, .. })
 }
 
 fn backward(raw: &mut [u8], kind: Kind) {
@@ -89,21 +98,35 @@ pub(super) fn encode_best(raw: &[u8], start: &Start) -> (Vec<u8>, Progress) {
     if a.0.len() <= b.0.len() { a } else { b }
 }
 
-/// The raw bytes.
+/// The raw bytes; `None` if the audience has gone. A chunk that was transformed is whole before it is heard.
 ///
 /// # Errors
 /// [`Garbage`].
-pub(super) fn decode(stored: &[u8], raw_len: usize, start: &Start) -> Result<Vec<u8>, Garbage> {
+pub(super) fn decode(
+    stored: &[u8],
+    raw_len: usize,
+    start: &Start,
+    audience: &dyn Audience,
+) -> Result<Option<Vec<u8>>, Garbage> {
     let (head, coded) = Head::decode(stored).ok_or(Garbage)?;
     let mut model = model(head, raw_len, start);
     let mut coder = RangeDecoder::new(coded);
     while model.raw().len() < raw_len {
-        model.code_byte(&mut coder, 0, Hint::default(), &mut Alone)?;
+        let end = raw_len.min(model.raw().len() + STRETCH);
+        while model.raw().len() < end {
+            model.code_byte(&mut coder, 0, Hint::default(), &mut Alone)?;
+        }
+        if audience.is_gone() {
+            return Ok(None);
+        }
+        if is_plain(head.kind) {
+            audience.offer(model.raw());
+        }
     }
     coder.finish()?;
     let mut raw = model.into_raw();
     backward(&mut raw, head.kind);
-    Ok(raw)
+    Ok(Some(raw))
 }
 
 #[cfg(test)]

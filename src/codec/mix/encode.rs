@@ -134,6 +134,10 @@ impl Stream for EncodeStream {
         Ok(())
     }
 
+    fn lost(&mut self) {
+        self.window.lost();
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
         self
     }

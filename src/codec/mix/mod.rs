@@ -37,24 +37,26 @@ mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use decode::DecodeStream;
 pub use encode::EncodeStream;
 pub(super) use progress::Progress;
 
 use super::CodecError;
+use super::lm::drive::DecodeStream;
+use super::lm::{engine_failed, failed, run};
 use crate::entropy::Garbage;
 use crate::format::{CodecId, ContextPolicy};
-use crate::predict::{LoadedModel, PredictError, RunError, Stream};
+use crate::predict::{Audience, LoadedModel, PredictError, RunError, whole};
 use head::Head;
 use start::Start;
+use std::sync::Arc;
 
 /// Decodes a chunk of codec `cm`.
 ///
 /// # Errors
-/// [`CodecError::Corrupt`].
-pub(super) fn decode_cm(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, CodecError> {
+/// [`CodecError::Corrupt`], [`CodecError::Dropped`].
+pub(super) fn decode_cm(stored: &[u8], raw_len: usize, audience: &dyn Audience) -> Result<Vec<u8>, CodecError> {
     let corrupt = |Garbage| CodecError::Corrupt { codec: CodecId::Cm, why: "the stored bytes are none of cm's".into() };
-    cm::decode(stored, raw_len, Start::get()).map_err(corrupt)
+    cm::decode(stored, raw_len, Start::get(), audience).map_err(corrupt)?.ok_or(CodecError::Dropped)
 }
 
 /// Decodes a chunk of codec `mix`; `context` is what the archive's model record says.
@@ -66,19 +68,18 @@ pub(super) fn decode_mix(
     context: ContextPolicy,
     stored: &[u8],
     raw_len: usize,
+    audience: &Arc<dyn Audience>,
 ) -> Result<Vec<u8>, CodecError> {
-    let corrupt = |why: String| CodecError::Corrupt { codec: CodecId::Mix, why };
-    let (head, coded) = Head::decode(stored).ok_or_else(|| corrupt("its head is not known".into()))?;
+    let corrupt = |why: &str| CodecError::Corrupt { codec: CodecId::Mix, why: why.into() };
+    let (head, coded) = Head::decode(stored).ok_or_else(|| corrupt("its head is not known"))?;
     if head != Head::PLAIN {
-        return Err(corrupt("its head is not that of text".into()));
+        return Err(corrupt("its head is not that of text"));
     }
-    let stream = DecodeStream::new(model.table.clone(), context, coded.to_vec(), raw_len, Start::get())
-        .map_err(|error| corrupt(error.0))?;
-    match run(model, stream) {
-        Ok(stream) => Ok(stream.into_decoded()),
-        Err(RunError::Predict(error)) => Err(error.into()),
-        Err(RunError::Stream(error)) => Err(corrupt(error.0)),
-    }
+    let walks = decode::Walks::new(coded.to_vec(), raw_len, Start::get());
+    DecodeStream::new(walks, Arc::clone(&model.table), context, raw_len, audience)
+        .map_err(RunError::from)
+        .and_then(|stream| stream.run(&*model.runner))
+        .map_err(|error| failed(CodecId::Mix, error))
 }
 
 /// Encodes without a model. How far it came where is for [`encode_mix`].
@@ -92,19 +93,10 @@ pub(super) fn encode_cm(raw: &[u8]) -> (Vec<u8>, Progress) {
 /// # Errors
 /// The engine's.
 pub(super) fn encode_mix(model: &LoadedModel, raw: &[u8], bounds: &Progress) -> Result<Option<Vec<u8>>, PredictError> {
-    let failed = |error: RunError| match error {
-        RunError::Predict(error) => error,
-        RunError::Stream(error) => PredictError::Engine(error.0),
-    };
-    let stream = EncodeStream::new(model, raw, bounds.clone(), Start::get()).map_err(|error| failed(error.into()))?;
-    let coded = run(model, stream).map(EncodeStream::finish).map_err(failed)?;
+    let stream =
+        EncodeStream::new(model, raw, bounds.clone(), Start::get()).map_err(|error| engine_failed(error.into()))?;
+    let coded = run(&*model.runner, stream, &whole()).map(EncodeStream::finish).map_err(engine_failed)?;
     Ok(coded.map(|coded| [Head::PLAIN.encode(), coded].concat()))
-}
-
-fn run<S: Stream + 'static>(model: &LoadedModel, stream: S) -> Result<S, RunError> {
-    let stream = model.runner.run(Box::new(stream))?;
-    let stream = stream.into_any().downcast::<S>();
-    Ok(*stream.map_err(|_| PredictError::Engine("the runner gave another stream back".into()))?)
 }
 
 #[cfg(test)]

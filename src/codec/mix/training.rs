@@ -6,7 +6,7 @@ use super::head::Head;
 use super::model::Learnt;
 use super::start::{Start, Way};
 use super::transform::detect::{Kind, detect};
-use crate::predict::{LoadedModel, RunError};
+use crate::predict::{LoadedModel, RunError, whole};
 
 /// Learns from chunk after chunk.
 pub struct Trainer {
@@ -52,7 +52,7 @@ impl Trainer {
     pub fn mixed(&mut self, model: &LoadedModel, raw: &[u8]) -> Result<usize, RunError> {
         let learnt = &mut self.learnt[Way::Mix as usize];
         let stream = EncodeStream::learning(model, raw, learnt.clone())?;
-        let (stored, after) = super::run(model, stream)?.into_learnt();
+        let (stored, after) = crate::codec::lm::run(&*model.runner, stream, &whole())?.into_learnt();
         *learnt = after;
         Ok(stored)
     }

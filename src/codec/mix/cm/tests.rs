@@ -3,6 +3,11 @@ use super::super::transform::x86::Mode;
 use super::*;
 use proptest::prelude::*;
 
+/// All of a chunk, for somebody who waits.
+fn decode(stored: &[u8], raw_len: usize, start: &Start) -> Result<Vec<u8>, Garbage> {
+    super::decode(stored, raw_len, start, &*crate::predict::whole()).map(|raw| raw.expect("somebody waits"))
+}
+
 /// A head of every kind.
 fn heads() -> Vec<Head> {
     let kinds = [

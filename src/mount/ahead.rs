@@ -1,0 +1,154 @@
+//! Which chunks are likely to be read next: those behind a reader that goes through a file in order, and
+//! those of the next files where a directory's files are read one after the other.
+//!
+//! A guess costs processor time that nobody may thank for, so it grows with what was read: like a
+//! sender that does not know the network yet, a reader who has read much in order gets more decoded
+//! ahead, up to one chunk for each lane.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::inode::{HOLE, NodeKind, Run, Tree};
+use super::reading::first_run;
+
+/// Readers that are followed; of more, the ones that read the longest ago are forgotten.
+const READERS: usize = 64;
+
+/// A read this far from where the last one ended still counts as the next, in bytes: the requests of one reader
+/// overtake each other.
+const SLACK: u64 = 256 << 10;
+
+/// What is decoded ahead, in multiples of what was read in order.
+const EAGERNESS: u64 = 4;
+
+/// A first read of this many bytes is one of many to come; a smaller one may be the only one.
+const LARGE: u64 = 64 << 10;
+
+/// Directory lines that may lie between two files that are read one after the other: directories, links,
+/// files that were passed over.
+const PASSED_OVER: usize = 4;
+
+/// A reader that goes through a file.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    ino: u64,
+    /// Behind the last byte that was read.
+    end: u64,
+    /// How many bytes were read in order.
+    bytes: u64,
+    reads: u64,
+}
+
+#[derive(Default)]
+struct Seen {
+    readers: VecDeque<Reader>,
+    /// Index of the file that was begun last in the names, and how many before it were read in their order.
+    last: Option<(usize, u32)>,
+}
+
+/// Watches reads and guesses the next.
+pub(super) struct Ahead {
+    most: usize,
+    seen: Mutex<Seen>,
+    /// Where each inode's last name stands.
+    places: OnceLock<Vec<u32>>,
+}
+
+impl Ahead {
+    /// Guesses at most `most` chunks.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, seen: Mutex::default(), places: OnceLock::new() }
+    }
+
+    /// Notes a read, and gives the chunks that are likely to follow, the likeliest first.
+    pub(super) fn note(&self, tree: &Tree, ino: u64, runs: &[Run], offset: u64, len: u64) -> Vec<u64> {
+        if self.most == 0 {
+            return Vec::new();
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = seen.follow(ino, offset, len);
+        let streak = if offset == 0 && reader.reads == 1 { self.begin(&mut seen, tree, ino) } else { None };
+        drop(seen);
+        let mut chunks = Vec::new();
+        let mut known = HashSet::new();
+        if reader.reads > 1 || len >= LARGE {
+            let until = reader.end.saturating_add(reader.bytes.saturating_mul(EAGERNESS));
+            self.guess(runs, reader.end, until, &mut known, &mut chunks);
+        }
+        if let Some((place, streak)) = streak {
+            self.next_files(tree, place, streak, &mut known, &mut chunks);
+        }
+        chunks
+    }
+
+    /// Adds the chunks of some bytes of a file.
+    fn guess(&self, runs: &[Run], from: u64, until: u64, known: &mut HashSet<u64>, chunks: &mut Vec<u64>) {
+        let first = first_run(runs, from);
+        let mut start = from;
+        for run in &runs[first..] {
+            if start >= until || chunks.len() >= self.most {
+                break;
+            }
+            if run.chunk != HOLE && known.insert(run.chunk) {
+                chunks.push(run.chunk);
+            }
+            start = run.end;
+        }
+    }
+
+    /// A file is read from its beginning: where its name stands, and how many were read in order before it.
+    fn begin(&self, seen: &mut Seen, tree: &Tree, ino: u64) -> Option<(usize, u32)> {
+        let place = *self.places(tree).get(Tree::index(ino).ok()?)? as usize;
+        let streak = match seen.last {
+            Some((last, streak)) if (last + 1..=last + 1 + PASSED_OVER).contains(&place) => streak + 1,
+            _ => 0,
+        };
+        seen.last = Some((place, streak));
+        (streak > 0).then_some((place, streak))
+    }
+
+    /// Adds chunks of the files behind a name: twice as many for each file that was read in order.
+    fn next_files(&self, tree: &Tree, place: usize, streak: u32, known: &mut HashSet<u64>, chunks: &mut Vec<u64>) {
+        let most = 1usize.checked_shl(streak).unwrap_or(usize::MAX).min(self.most);
+        for name in tree.names.iter().skip(place + 1).take(8 * most) {
+            if chunks.len() >= most {
+                break;
+            }
+            let ino = u64::from(name.inode) + 1;
+            if let Ok((inode, runs)) = tree.runs(ino) {
+                self.guess(runs, 0, inode.size, known, chunks);
+            }
+        }
+    }
+
+    fn places(&self, tree: &Tree) -> &[u32] {
+        self.places.get_or_init(|| {
+            let mut places = vec![u32::MAX; tree.len()];
+            for (place, name) in tree.names.iter().enumerate() {
+                if tree.inodes.get(name.inode as usize).is_some_and(|inode| inode.kind == NodeKind::File) {
+                    places[name.inode as usize] = u32::try_from(place).unwrap_or(u32::MAX);
+                }
+            }
+            places
+        })
+    }
+}
+
+impl Seen {
+    /// The reader whose read this is, brought up to date.
+    fn follow(&mut self, ino: u64, offset: u64, len: u64) -> Reader {
+        let is_next = |reader: &Reader| reader.ino == ino && offset.abs_diff(reader.end) <= SLACK && offset > 0;
+        let mut reader = match self.readers.iter().rposition(is_next).and_then(|at| self.readers.remove(at)) {
+            Some(reader) => reader,
+            None => Reader { ino, end: offset, bytes: 0, reads: 0 },
+        };
+        reader.end = reader.end.max(offset.saturating_add(len));
+        reader.bytes = reader.bytes.saturating_add(len);
+        reader.reads += 1;
+        if self.readers.len() >= READERS {
+            self.readers.pop_front();
+        }
+        self.readers.push_back(reader);
+        reader
+    }
+}

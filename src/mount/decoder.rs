@@ -1,0 +1,45 @@
+//! Chunks straight from the archive; the cache stands in front of them.
+
+use std::io;
+use std::sync::Arc;
+
+use super::source::{ChunkSource, Cost};
+use crate::container::{ContainerError, Reader};
+use crate::format::{ChunkSlot, CodecId};
+use crate::predict::{Audience, Models};
+
+/// Decodes chunks of one archive.
+pub(super) struct Decoder {
+    reader: Arc<Reader>,
+    models: Arc<dyn Models>,
+    offline: bool,
+}
+
+impl Decoder {
+    /// A decoder; `offline`, it refuses what takes long.
+    pub(super) fn new(reader: Arc<Reader>, models: Arc<dyn Models>, offline: bool) -> Self {
+        Self { reader, models, offline }
+    }
+}
+
+impl ChunkSource for Decoder {
+    fn decode(&self, number: u64, audience: &Arc<dyn Audience>) -> Result<Arc<[u8]>, ContainerError> {
+        if self.offline && self.cost(number) != Cost::Little {
+            let source = io::Error::other("the chunk was not decoded before, and the mount is offline");
+            return Err(ContainerError::Read { position: 0, source });
+        }
+        self.reader.decode_for(number, &*self.models, audience)
+    }
+
+    fn slot(&self, number: u64) -> Option<ChunkSlot> {
+        self.reader.slot(number).copied()
+    }
+
+    fn cost(&self, number: u64) -> Cost {
+        match self.reader.slot(number).map(|slot| slot.codec) {
+            None | Some(CodecId::Store | CodecId::Zstd) => Cost::Little,
+            Some(CodecId::Cm) => Cost::Processor,
+            Some(CodecId::Lm | CodecId::Mix) => Cost::Model,
+        }
+    }
+}
