@@ -106,7 +106,7 @@ impl Facts {
         for (codec, sum) in &self.codecs {
             let bits = units::bits_per_byte(sum.stored, sum.raw);
             let (raw, stored) = (units::bytes(sum.raw), units::bytes(sum.stored));
-            let name = format!("codec {}", *codec.name());
+            let name = format!("codec {}", codec.name());
             let chunks = units::count(sum.chunks, "chunk");
             writeln!(out, "{name:<15} {chunks}, {raw} -> {stored}, {bits:.3} bits per byte")?;
         }
@@ -116,7 +116,7 @@ impl Facts {
     fn as_json(&self) -> Value {
         let codecs = self.codecs.iter().map(|(codec, sum)| {
             json!({
-                "codec": *codec.name(),
+                "codec": codec.name(),
                 "chunks": sum.chunks,
                 "raw": sum.raw,
                 "stored": sum.stored,

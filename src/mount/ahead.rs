@@ -152,3 +152,88 @@ impl Seen {
         reader
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Entry, Extent, FileContent, Kind, Mtime};
+    use crate::hash::Digest;
+    use crate::mount::ImpliedDir;
+
+    const CHUNK: u32 = 64 << 10;
+
+    fn file(path: &str, chunks: std::ops::Range<u64>) -> Entry {
+        let extents: Vec<_> = chunks.map(|chunk| Extent::Data { chunk, offset: 0, len: CHUNK }).collect();
+        let size = extents.len() as u64 * u64::from(CHUNK);
+        Entry {
+            path: path.into(),
+            kind: Kind::File(FileContent { size, extents, digest: Digest([0; 32]) }),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            user: vec![],
+            group: vec![],
+            mtime: Mtime::default(),
+            xattrs: vec![],
+        }
+    }
+
+    fn read(ahead: &Ahead, tree: &Tree, ino: u64, offset: u64, len: u64) -> Vec<u64> {
+        ahead.note(tree, ino, tree.runs(ino).unwrap().1, offset, len)
+    }
+
+    #[test]
+    fn a_reader_in_order_gets_more_and_more_ahead_up_to_the_bound_and_the_end() {
+        let (tree, _) = Tree::build(vec![file("f", 0..64)], ImpliedDir::default());
+        let (ahead, ino, chunk) = (Ahead::new(16), tree.lookup(1, b"f").unwrap(), u64::from(CHUNK));
+        assert_eq!(read(&ahead, &tree, ino, 0, 8 << 10), [0u64; 0]);
+        assert_eq!(read(&ahead, &tree, ino, 8 << 10, 8 << 10), [0, 1], "four times what was read");
+        let mut most = 0;
+        for at in 1..64 {
+            let guess = read(&ahead, &tree, ino, at * chunk, chunk);
+            assert!(guess.iter().all(|&number| number > at && number < 64), "{at}: {guess:?}");
+            assert!(guess.is_sorted() && guess.len() <= 16);
+            most = most.max(guess.len());
+        }
+        assert_eq!(most, 16);
+    }
+
+    #[test]
+    fn small_reads_at_random_get_nothing_ahead() {
+        let (tree, _) = Tree::build(vec![file("f", 0..64)], ImpliedDir::default());
+        let (ahead, ino) = (Ahead::new(16), tree.lookup(1, b"f").unwrap());
+        for at in [40, 3, 21, 63, 10, 50, 30] {
+            assert_eq!(read(&ahead, &tree, ino, at * u64::from(CHUNK) + 100, 4096), [0u64; 0], "{at}");
+        }
+    }
+
+    #[test]
+    fn files_read_one_after_the_other_get_the_next_ones_ahead() {
+        let entries = (0..40).map(|n| file(&format!("d/{n:02}"), n..n + 1)).collect();
+        let (tree, _) = Tree::build(entries, ImpliedDir::default());
+        let ahead = Ahead::new(4);
+        let dir = tree.lookup(1, b"d").unwrap();
+        let ino = |n: u64| tree.lookup(dir, format!("{n:02}").as_bytes()).unwrap();
+        let guesses: Vec<_> = [5, 6, 7, 9, 30, 31].map(|n| read(&ahead, &tree, ino(n), 0, 100)).into();
+        let expected: [&[u64]; 6] = [&[], &[7, 8], &[8, 9, 10, 11], &[10, 11, 12, 13], &[], &[32, 33]];
+        assert_eq!(guesses, expected);
+        assert_eq!(read(&ahead, &tree, ino(32), 0, 100), [33, 34, 35, 36]);
+        assert_eq!(read(&ahead, &tree, ino(31), 0, 100), [0u64; 0], "backwards is no order");
+    }
+
+    #[test]
+    fn many_readers_are_told_apart_and_nothing_is_guessed_where_nothing_may_be() {
+        let entries = (0..100).map(|n| file(&format!("{n:03}"), n * 10..n * 10 + 10)).collect();
+        let (tree, _) = Tree::build(entries, ImpliedDir::default());
+        let (ahead, none) = (Ahead::new(2), Ahead::new(0));
+        let inos: Vec<u64> = (0..50).map(|n| tree.lookup(1, format!("{:03}", 2 * n).as_bytes()).unwrap()).collect();
+        for turn in 1..3u64 {
+            for (n, &ino) in inos.iter().enumerate() {
+                let guess = read(&ahead, &tree, ino, turn * 40_000, 40_000);
+                let first = n as u64 * 20;
+                assert_eq!(guess, [&[][..], &[first + 1, first + 2]][turn as usize - 1], "file {n}");
+                assert_eq!(read(&none, &tree, ino, turn * 40_000, 40_000), [0u64; 0]);
+            }
+        }
+    }
+}

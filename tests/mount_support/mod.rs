@@ -263,6 +263,11 @@ impl Mount {
         Self::start(false, move |options, ready| serve_with(fs, &options, &Silent, ready))
     }
 
+    /// A file system that was put together elsewhere.
+    pub fn served(fs: Fs) -> Self {
+        Self::start(false, move |options, ready| serve_with(fs, &options, &Silent, ready))
+    }
+
     /// For every user, which needs root.
     pub fn fs_for_all(entries: Vec<Entry>, chunks: Arc<dyn ChunkSource>) -> Self {
         let (tree, _) = Tree::build(entries, ImpliedDir::default());
