@@ -80,6 +80,10 @@ for purpose in "$@"; do
         need python3 python3
         need diff diffutils
         need tar tar
+        need git git
+        need rsync rsync
+        need rg ripgrep
+        need sqlite3 sqlite3
         need xz xz-utils
         need zstd zstd
         need setfattr attr

@@ -361,7 +361,9 @@ impl Lead {
             }
         };
         self.finished = true;
-        let remember = !matches!(&outcome, Err(error) if matches!(**error, ContainerError::Read { .. }));
+        let passing =
+            |error: &ContainerError| matches!(error, ContainerError::Read { .. } | ContainerError::Truncated(_));
+        let remember = !matches!(&outcome, Err(error) if passing(error));
         self.cache.land(self.number, &outcome, remember);
         if let Ok(chunk) = outcome
             && !self.cache.source.is_stored(self.number)

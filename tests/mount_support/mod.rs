@@ -1,6 +1,9 @@
 //! A small packer and a guard around a live mount, for the mount's tests.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+#[cfg(all(feature = "cli", feature = "mount"))]
+pub mod scene;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
