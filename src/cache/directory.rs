@@ -98,15 +98,23 @@ pub(super) enum Unread {
 ///
 /// # Errors
 /// The system's; `PermissionDenied` where the directory is a symbolic link, belongs to another user (to whom decoded files
-/// would be shown, or who could show this one theirs), or stays open to others.
+/// would be shown), would have to be made in a directory of another user (as with `sudo`, whose caller could not use
+/// it afterwards), or stays open to others.
 pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     let refused = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, why);
+    let me = rustix::process::geteuid();
+    if !path.exists()
+        && let Some(meta) = path.ancestors().skip(1).find_map(|above| above.metadata().ok())
+        && ![me.as_raw(), 0].contains(&meta.uid())
+    {
+        return Err(refused("it would be made in a directory of another user"));
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let root = match rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => return Err(refused("it is a symbolic link")),
         other => other?,
     };
-    if rustix::fs::fstat(&root)?.st_uid != rustix::process::geteuid().as_raw() {
+    if rustix::fs::fstat(&root)?.st_uid != me.as_raw() {
         return Err(refused("it belongs to another user"));
     }
     let others = |root: &OwnedFd| rustix::fs::fstat(root).map(|stat| stat.st_mode & 0o077 != 0);
@@ -251,7 +259,10 @@ mod tests {
         }
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
-            assert_eq!(open_root(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            for theirs in [path.clone(), path.join("c/d")] {
+                assert_eq!(open_root(&theirs).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            }
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::hash::Digest;
 
 /// Bytes that are kept where nothing else is asked for: 1 GiB. At the speed of the slow codecs, and packed to a
 /// third, that is hours of decoding, more than anybody looks through again, and little beside the
-/// models that a user of these codecs has. Its files, tens of thousands, are listed in about a tenth of a second.
+/// models that a user of these codecs has. Its files, tens of thousands, are listed in a fraction of a second.
 pub const DEFAULT_BUDGET: u64 = 1 << 30;
 
 /// Most bytes written between two sweeps.
