@@ -74,7 +74,7 @@ fn the_cache_is_left_alone_where_it_must_be() {
     cat(dir, "extract a.lma -O", &content);
     cat(dir, "cat a.lma f --no-cache", &content);
     expect(dir, 0, "test a.lma");
-    assert_eq!(kept(dir), [PathBuf::new(); 0], "only cat saves");
+    assert_eq!(kept(dir), Vec::<PathBuf>::new(), "only cat saves");
     cat(dir, "cat a.lma f", &content);
     damage(dir);
     for line in ["test a.lma", "cat a.lma f --no-cache", "extract a.lma -C other --no-cache"] {
@@ -105,7 +105,7 @@ fn a_damaged_cache_changes_nothing() {
     }
     expect(dir, 0, "extract a.lma -C out");
     assert!(fs::read(dir.join("out/f")).unwrap() == content);
-    assert_eq!(kept(dir), [PathBuf::new(); 0], "what was found damaged is removed");
+    assert_eq!(kept(dir), Vec::<PathBuf>::new(), "what was found damaged is removed");
     cat(dir, "cat a.lma f", &content);
     assert_eq!(kept(dir), files);
 }
