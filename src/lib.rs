@@ -7,8 +7,9 @@
 //!
 //! | layer | modules | knows |
 //! |---|---|---|
-//! | 6 | [`cli`] | everything; the one place that picks the concrete engine |
-//! | 5 | [`archive`], [`mount`] | files, paths, metadata |
+//! | 7 | [`cli`] | everything; the one place that picks the concrete engine |
+//! | 6 | [`archive`], [`mount`] | files, paths, metadata |
+//! | 5 | [`cache`] | decoded chunks on disk |
 //! | 4 | [`container`] | records in order, random access, recovery |
 //! | 3 | [`codec`] | raw bytes to stored bytes |
 //! | 3 | [`model`] | GGUF weights, llama.cpp, scheduling of streams |
@@ -20,6 +21,7 @@
 //! The format and the numerics are specified in `spec/`, one chapter per module.
 
 pub mod archive;
+pub mod cache;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod codec;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use archive_support::*;
 use lma::ExitCode;
 use lma::archive::{CreateOptions, ExtractOptions, Input, cat, create, extract, extract_stream, extract_to_tar};
+use lma::cache::DiskCache;
 use lma::codec::Choice;
 use lma::format::CodecId;
 use lma::limits::Limits;
@@ -82,6 +83,57 @@ fn not_written_without(codec: CodecId) {
     extract(&reader, &models(), &chosen, &Silent, &interrupt).unwrap();
     extract_stream(&bytes[..], &Limits::default(), &models(), &chosen, &Silent, &interrupt).unwrap();
     assert_eq!(fs::read(to.join("noise.bin")).unwrap(), noise(3000, 5));
+}
+
+/// The files of a disk cache that hold chunks.
+fn kept(cache: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let files = walkdir::WalkDir::new(cache).into_iter().filter_map(Result::ok);
+    files.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect()
+}
+
+#[test]
+fn what_the_cache_holds_needs_no_model() {
+    CODECS.into_iter().for_each(from_the_cache);
+}
+
+fn from_the_cache(codec: CodecId) {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to, kept_in) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("cache"));
+    tree(&from);
+    let reader = reader(&archive(&from, &options(codec, 2)));
+    let (toys, interrupt): (Arc<dyn Models>, _) = (Arc::new(ToyModels::new()), Interrupt::default());
+    let with = |budget| {
+        let disk = DiskCache::open(&kept_in, budget).unwrap().archive_of(&reader);
+        ExtractOptions { disk, ..extract_options(&to) }
+    };
+    let content = |models: &Arc<dyn Models>, budget| {
+        let mut out = Vec::new();
+        cat(&reader, models, &with(budget), &mut out, &Silent, &interrupt).map(|_| out)
+    };
+
+    // Neither an extraction nor a selection that is large beside the budget fills the cache.
+    extract(&reader, &toys, &with(1 << 30), &Silent, &interrupt).unwrap();
+    extract_to_tar(&reader, &toys, &with(1 << 30), io::sink(), &Silent, &interrupt).unwrap();
+    let expected = content(&toys, 100 << 10).unwrap();
+    assert!(kept(&kept_in).is_empty());
+
+    assert!(content(&toys, 1 << 30).unwrap() == expected);
+    assert!(kept(&kept_in).len() >= 5);
+    assert!(content(&models(), 1 << 30).unwrap() == expected);
+    fs::remove_dir_all(&to).unwrap();
+    extract(&reader, &models(), &with(1 << 30), &Silent, &interrupt).unwrap();
+    assert_same(&from, &to);
+    extract_to_tar(&reader, &models(), &with(1 << 30), io::sink(), &Silent, &interrupt).unwrap();
+
+    // What seemed to be there and was not is decoded, for which the model is missing, or is not.
+    for (missing, ok) in [(models(), false), (toys, true)] {
+        let damaged = &kept(&kept_in)[0];
+        fs::write(damaged, "damaged").unwrap();
+        match content(&missing, 1 << 30) {
+            Ok(content) => assert!(ok && content == expected),
+            Err(error) => assert!(!ok && error.exit_code() == ExitCode::Model, "{error}"),
+        }
+    }
 }
 
 #[test]

@@ -21,8 +21,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("exact", BASE),
     ("model", &["error", "limits", "wire", "hash", "progress", "entropy", "format", "predict", "exact"]),
     ("container", &["error", "limits", "wire", "hash", "progress", "entropy", "format", "predict", "codec"]),
-    ("archive", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container"]),
-    ("mount", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container"]),
+    ("cache", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container"]),
+    ("archive", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container", "cache"]),
+    ("mount", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container", "cache"]),
     (
         "cli",
         &[
@@ -37,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "codec",
             "container",
             "model",
+            "cache",
             "archive",
             "mount",
         ],

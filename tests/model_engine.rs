@@ -12,7 +12,7 @@ use lma::format::CodecId;
 use lma::hash::Digest;
 use lma::model::engine::{Arithmetic, Geometry, LlamaPredictor, Weights};
 use lma::model::{EngineOptions, Engines, Registry, RegistryConfig};
-use lma::predict::{Feed, Models, PredictError, Predictor, TokenId, TokenTable, Tokenizer, canary};
+use lma::predict::{Feed, Models, PredictError, Predictor, TokenId, TokenTable, Tokenizer, canary, whole};
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny.gguf")
@@ -139,7 +139,7 @@ fn every_byte_string_round_trips_under_a_real_tokenizer() {
     for sample in samples {
         // The codec itself, not the choice: these are too short or too random to win.
         let stream = EncodeStream::new(&model, sample, usize::MAX).unwrap();
-        let stream = model.runner.run(Box::new(stream)).unwrap().into_any().downcast::<EncodeStream>();
+        let stream = model.runner.run(Box::new(stream), &whole()).unwrap().into_any().downcast::<EncodeStream>();
         let stored = stream.unwrap().finish().unwrap();
         let decoded = codec::decode(CodecId::Lm, Some(&model.record), &stored, sample.len(), &engines).unwrap();
         assert_eq!(decoded, sample);

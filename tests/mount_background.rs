@@ -34,7 +34,7 @@ impl Scene {
 
     fn lma(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("lma"));
-        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.args(args).current_dir(self.dir.path()).env("XDG_CACHE_HOME", self.dir.path()).stdin(Stdio::null());
         command
     }
 

@@ -11,6 +11,7 @@ use lma::mount::{
     CacheOptions, ChunkCache, ChunkSource, Errno, Fs, ImpliedDir, MAX_READ, NodeKind, ROOT, ReadOptions, Seek, Tree,
     Workers,
 };
+use lma::predict::Audience;
 use lma::predict::toy::{self, ToyModels};
 
 use super::forge;

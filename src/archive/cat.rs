@@ -9,6 +9,7 @@ use super::extract::open_models;
 use super::filter::Selection;
 use super::notes::{Notes, show};
 use super::{ExtractOptions, Outcome, Tree};
+use crate::cache::CachedChunks;
 use crate::container::Reader;
 use crate::error::ExitCode;
 use crate::format::{Entry, FileContent, Kind};
@@ -16,9 +17,15 @@ use crate::predict::Models;
 use crate::progress::{Interrupt, Progress};
 use crate::{Error, Result};
 
+/// What is saved is a quarter of the disk cache's budget at most: what is larger is seldom read again.
+const SAVED_SHARE: u64 = 4;
+
 /// Writes the content of the regular files that `options` selects (`members`, `excludes`) to `out`, in
 /// the order of the archive. A hard link gives the content of its target. A file that is damaged is left out from the
 /// damage on; the others are written, then the damage is the error.
+///
+/// Chunks are loaded from the disk cache of `options`, and saved in it unless the files are so large together
+/// that they would drive much else out.
 ///
 /// # Errors
 /// Damage, a missing model, I/O, a member that is not in the archive or has no content, an interruption.
@@ -34,9 +41,13 @@ pub fn cat<W: Write>(
     let tree = Tree::new(reader.entries()?);
     let files = select(&tree, &Selection::new(options)?)?;
     let with_content = files.iter().map(|&(_, content)| content);
-    progress.total(with_content.clone().map(|content| content.size).fold(0, u64::saturating_add));
-    open_models(reader, models, with_content)?;
-    let mut ahead = Ahead::new(Arc::clone(reader) as _, Arc::clone(models), options.workers);
+    let total = with_content.clone().map(|content| content.size).fold(0, u64::saturating_add);
+    progress.total(total);
+    let cache = options.disk.clone();
+    let cache = cache.map(|cache| if total <= cache.budget() / SAVED_SHARE { cache } else { cache.load_only() });
+    let chunks = Arc::new(CachedChunks::new(Arc::clone(reader), cache));
+    open_models(&chunks, models, with_content)?;
+    let mut ahead = Ahead::new(chunks, Arc::clone(models), options.workers);
     files.iter().for_each(|(_, content)| announce(&mut ahead, content));
     let mut outcome = Outcome::default();
     let mut worst: Option<Error> = None;

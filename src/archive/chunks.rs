@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::pool::Pool;
+use crate::cache::CachedChunks;
 use crate::codec::CodecError;
-use crate::container::{ContainerError, Reader};
+use crate::container::ContainerError;
 use crate::error::ExitCode;
 use crate::format::FormatError;
 use crate::predict::{Models, PredictError};
@@ -27,13 +28,13 @@ pub(super) trait Chunks: Send + Sync {
     fn lengths(&self, number: u64) -> (u64, u64);
 }
 
-impl Chunks for Reader {
+impl Chunks for CachedChunks {
     fn decode(&self, number: u64, models: &dyn Models) -> Result<Arc<[u8]>, ContainerError> {
         Self::decode(self, number, models)
     }
 
     fn lengths(&self, number: u64) -> (u64, u64) {
-        self.slot(number).map_or((0, 0), |slot| (slot.raw_len.into(), slot.stored_len.into()))
+        self.reader().slot(number).map_or((0, 0), |slot| (slot.raw_len.into(), slot.stored_len.into()))
     }
 }
 

@@ -13,6 +13,7 @@ use super::parts::{Job, Parts, Write, data_len, plan};
 use super::restore::Restorer;
 use super::safe_path::{Root, id_of};
 use super::{ExtractOptions, Outcome};
+use crate::cache::{ArchiveCache, CachedChunks};
 use crate::container::Reader;
 use crate::error::ExitCode;
 use crate::format::{Entry, Extent, FileContent, FormatError, Kind, validate_path};
@@ -22,7 +23,7 @@ use crate::{Error, Result};
 
 /// Extracts an archive that can be read at random. Damage to a chunk costs the files that need it;
 /// all others are extracted, then the damage is the error. The models that are needed are opened and checked
-/// before anything is written.
+/// before anything is written, but those whose chunks the disk cache seems to hold.
 ///
 /// # Errors
 /// Damage, a missing model, I/O, a member that is not in the archive, an interruption.
@@ -42,24 +43,31 @@ pub fn extract(
         _ => None,
     });
     progress.total(contents.clone().map(data_len).fold(0, u64::saturating_add));
-    open_models(reader, models, contents)?;
-    let mut ahead = Ahead::new(Arc::clone(reader) as _, Arc::clone(models), options.workers);
+    let chunks = Arc::new(CachedChunks::new(Arc::clone(reader), options.disk.clone().map(ArchiveCache::load_only)));
+    open_models(&chunks, models, contents)?;
+    let mut ahead = Ahead::new(chunks, Arc::clone(models), options.workers);
     let mut extractor = Extractor::new(Root::open(&options.dest)?, selection, options, &notes, interrupt);
     extractor.batch(entries, &mut ahead)?;
     extractor.finish()
 }
 
-/// Opens the models of all chunks that `contents` need.
+/// Opens the models of all chunks that `contents` need and that are not in the cache. Loading a model takes longer
+/// than reading a few chunks; where the cache turns out not to hold one, the decoder opens its model.
 pub(super) fn open_models<'c>(
-    reader: &Reader,
+    chunks: &CachedChunks,
     models: &Arc<dyn Models>,
     contents: impl Iterator<Item = &'c FileContent>,
 ) -> Result<()> {
+    let reader = chunks.reader();
     let mut opened = HashSet::new();
     for extent in contents.flat_map(|content| &content.extents) {
         let Extent::Data { chunk, .. } = extent else { continue };
         let Some(slot) = reader.slot(*chunk).filter(|slot| slot.codec.needs_model()) else { continue };
-        let Some(number) = slot.model.filter(|&number| opened.insert(number)) else { continue };
+        let Some(number) = slot.model.filter(|number| !opened.contains(number)) else { continue };
+        if chunks.holds(*chunk) {
+            continue;
+        }
+        opened.insert(number);
         if let Some(record) = reader.model(number) {
             models.open(record)?;
         }

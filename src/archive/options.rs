@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cache::ArchiveCache;
 use crate::codec::{Choice, Level};
 use crate::predict::LoadedModel;
 
@@ -105,6 +106,10 @@ pub struct ExtractOptions {
     pub excludes: Vec<String>,
     /// Chunks decoded at a time, at least 1.
     pub workers: usize,
+    /// The archive's part of the disk cache; `None`: every chunk is decoded. [`extract`](super::extract) and
+    /// [`extract_to_tar`](super::extract_to_tar) only load, since what is read as a whole would drive out
+    /// everything else; [`cat`](super::cat) saves too.
+    pub disk: Option<ArchiveCache>,
 }
 
 impl Default for ExtractOptions {
@@ -118,6 +123,7 @@ impl Default for ExtractOptions {
             members: Vec::new(),
             excludes: Vec::new(),
             workers: 1,
+            disk: None,
         }
     }
 }

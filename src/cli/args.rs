@@ -47,6 +47,8 @@ pub(super) enum Command {
     Unmount(Unmount),
     /// List the models that this machine has
     Models(ModelList),
+    /// Show or clear the decoded chunks that are kept on disk
+    Cache(Cache),
     /// Write a completion script for a shell to standard output
     Completions(Completions),
     /// Write manual pages into a directory
@@ -80,6 +82,14 @@ pub(super) struct Machine {
     /// states would not fit into 2 GiB [default: 8 for each thread, at most 256]
     #[arg(long, value_name = "N")]
     pub(super) streams: Option<usize>,
+}
+
+/// What becomes of chunks that were decoded.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(super) struct DiskCache {
+    /// Neither use nor keep decoded chunks in this user's cache directory
+    #[arg(long)]
+    pub(super) no_cache: bool,
 }
 
 /// A compute device.
@@ -215,6 +225,8 @@ pub(super) struct Extract {
     #[arg(long, value_name = "TAR", conflicts_with_all = ["directory", "keep_old"])]
     pub(super) to_tar: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) disk: DiskCache,
+    #[command(flatten)]
     pub(super) machine: Machine,
     #[command(flatten)]
     pub(super) chatter: Chatter,
@@ -245,6 +257,8 @@ pub(super) struct Cat {
     /// Members
     #[arg(value_name = "MEMBER", required = true)]
     pub(super) members: Vec<OsString>,
+    #[command(flatten)]
+    pub(super) disk: DiskCache,
     #[command(flatten)]
     pub(super) machine: Machine,
 }
@@ -308,6 +322,11 @@ pub(super) struct Mount {
     /// How long a read may wait before it fails
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(super) timeout: u64,
+    /// Most bytes of decoded chunks kept on disk, of all archives together [default: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "no_cache")]
+    pub(super) disk_cache: Option<u64>,
+    #[command(flatten)]
+    pub(super) disk: DiskCache,
     /// Let other users look
     #[arg(long)]
     pub(super) allow_other: bool,
@@ -333,6 +352,16 @@ pub(super) struct ModelList {
     /// A GGUF model file to list too
     #[arg(long, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Cache {
+    /// Remove them, of all archives
+    #[arg(long)]
+    pub(super) clear: bool,
+    /// What there is, or was, as a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -378,6 +407,7 @@ mod tests {
             "lma extract a -9",
             "lma create a b --chunk-size many",
             "lma cat a",
+            "lma mount a d --no-cache --disk-cache 1G",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::context::Context;
 use super::engine::Engine;
 use super::plan::{self, Extract, Input, Selection, Target};
-use super::{input, output, units};
+use super::{disk, input, output, units};
 use crate::Result;
 use crate::archive::{self, ExtractOptions, Outcome};
+use crate::cache::ArchiveCache;
 use crate::container::Reader;
 use crate::limits::Limits;
 use crate::predict::Models;
@@ -35,6 +36,8 @@ pub(super) fn run(plan: &Extract, context: &Context) -> Result<()> {
         (_, target) => {
             let reader = input::reader(&plan.archive, context)?;
             options.workers = plan.machine.workers(!reader.models().is_empty());
+            let disk = plan.disk_budget.and_then(|budget| disk::open(budget, &reader));
+            options.disk = disk.map(ArchiveCache::load_only);
             at_random(&reader, &models, &options, target, context)?
         }
     };
@@ -73,6 +76,7 @@ fn options(plan: &Extract, members: Vec<Vec<u8>>) -> ExtractOptions {
         members,
         excludes: plan.selection.excludes.clone(),
         workers: 1,
+        disk: None,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The command line: parse into `args`, validate into a `plan`, run one command, report.
 
 mod args;
+mod cache;
 mod cat;
 mod context;
 mod create;
+mod disk;
 mod engine;
 mod escape;
 mod extract;
@@ -71,6 +73,7 @@ fn dispatch(command: Command) -> u8 {
         Command::Recover(args) => run(args.chatter, true, |context| recover::run(&plan::Recover::new(args)?, context)),
         Command::Info(args) => run(quiet(), true, |context| info::run(args, context)),
         Command::Models(args) => run(quiet(), true, |context| models::run(&args, context)),
+        Command::Cache(args) => run(quiet(), true, |context| cache::run(&args, context)),
         Command::Completions(args) => run(quiet(), false, |context| shell::completions(&args, context)),
         Command::Man(args) => run(quiet(), false, |_| shell::man(&args)),
         // A mount handles signals itself, and its background process must start before any thread.

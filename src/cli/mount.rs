@@ -2,6 +2,7 @@
 
 use super::args::Unmount;
 use super::context::Context;
+use super::disk;
 use super::engine::Engine;
 use super::input;
 use super::plan::{Input, Mount};
@@ -45,11 +46,13 @@ pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
         context.reporter.warn(&format!("files that need it cannot be read: {error}"));
     }
     let models = engine.models();
+    let disk = plan.disk_budget.and_then(|budget| disk::open(budget, &reader));
     let defaults = MountOptions::default();
     let options = MountOptions {
         mountpoint: plan.mountpoint,
         source_name: plan.source_name,
         cache_bytes: plan.cache_bytes.unwrap_or(defaults.cache_bytes),
+        disk,
         lanes: plan.machine.streams,
         threads: plan.machine.threads,
         patience: plan.patience,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::args::{self, Codec, Device, Numerics};
 use crate::archive::{MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, default_chunk_size};
+use crate::cache::DEFAULT_BUDGET;
 use crate::codec::{Choice, Level};
 use crate::format::CodecId;
 use crate::{Error, Result};
@@ -87,6 +88,11 @@ impl Machine {
     pub(super) fn workers(&self, with_model: bool) -> usize {
         if with_model { self.streams.max(self.threads) } else { self.threads }
     }
+}
+
+/// Most bytes of the disk cache; `None`: without one.
+fn disk_budget(args: args::DiskCache, given: Option<u64>) -> Option<u64> {
+    (!args.no_cache).then_some(given.unwrap_or(DEFAULT_BUDGET)).filter(|&budget| budget > 0)
 }
 
 fn bounded(what: &str, given: Option<usize>, default: usize, most: usize) -> Result<usize> {
@@ -219,6 +225,8 @@ pub(super) struct Extract {
     pub(super) keep_old: bool,
     pub(super) preserve: bool,
     pub(super) numeric_owner: bool,
+    /// Most bytes of the disk cache; `None`: without one.
+    pub(super) disk_budget: Option<u64>,
     pub(super) machine: Machine,
 }
 
@@ -244,6 +252,7 @@ impl Extract {
             keep_old: args.keep_old,
             preserve: args.preserve,
             numeric_owner: args.numeric_owner,
+            disk_budget: disk_budget(args.disk, None),
             machine: Machine::new(args.machine)?,
         })
     }
@@ -253,13 +262,16 @@ impl Extract {
 pub(super) struct Cat {
     pub(super) archive: Input,
     pub(super) members: Vec<Vec<u8>>,
+    /// Most bytes of the disk cache; `None`: without one.
+    pub(super) disk_budget: Option<u64>,
     pub(super) machine: Machine,
 }
 
 impl Cat {
     pub(super) fn new(args: args::Cat) -> Result<Self> {
         let machine = Machine::new(args.machine)?;
-        Ok(Self { archive: args.archive.into(), members: members(args.members), machine })
+        let disk_budget = disk_budget(args.disk, None);
+        Ok(Self { archive: args.archive.into(), members: members(args.members), disk_budget, machine })
     }
 }
 
@@ -303,6 +315,8 @@ pub(super) struct Mount {
     pub(super) strict: bool,
     pub(super) status: bool,
     pub(super) patience: Duration,
+    /// Most bytes of the disk cache; `None`: without one.
+    pub(super) disk_budget: Option<u64>,
     pub(super) allow_other: bool,
     pub(super) source_name: String,
     pub(super) machine: Machine,
@@ -340,6 +354,7 @@ impl Mount {
             strict,
             status,
             patience: Duration::from_secs(args.timeout.max(1)),
+            disk_budget: disk_budget(args.disk, args.disk_cache),
             allow_other,
             source_name,
             machine: Machine::new(args.machine)?,
@@ -439,6 +454,17 @@ mod tests {
         assert!(matches!(extract("lma extract - -T -"), Err(Error::Usage(_))));
         assert!(matches!(create("lma create a -T - -T -"), Err(Error::Usage(_))));
         assert!(create("lma create - -T -").is_ok());
+    }
+
+    #[test]
+    fn the_disk_cache_is_on_unless_it_is_turned_off() {
+        assert_eq!(mount("lma mount a d").unwrap().disk_budget, Some(DEFAULT_BUDGET));
+        assert_eq!(mount("lma mount a d --disk-cache 5M").unwrap().disk_budget, Some(5 << 20));
+        for off in ["--no-cache", "--disk-cache 0"] {
+            assert_eq!(mount(&format!("lma mount a d {off}")).unwrap().disk_budget, None);
+        }
+        assert_eq!(extract("lma extract a").unwrap().disk_budget, Some(DEFAULT_BUDGET));
+        assert_eq!(extract("lma extract a --no-cache").unwrap().disk_budget, None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{read_at, read_record};
+use super::record::{read_at, read_head, read_record};
 use super::rules::EntryRules;
 use super::scan::scan_index;
 use super::{ContainerError, Source};
@@ -11,7 +11,7 @@ use crate::format::{
     BatchHead, BatchSlot, ChunkHead, ChunkSlot, Entry, EntryBatch, FOOTER_LEN, FOOTER_MAGIC, Footer, FormatError,
     HEADER_LEN, Index, ModelRecord, RECORD_MIN_LEN, RecordHead, RecordType, StreamHeader,
 };
-use crate::hash::ChunkDigest;
+use crate::hash::{ChunkDigest, Digest, FileHasher};
 use crate::limits::Limits;
 use crate::predict::{Audience, Models, whole};
 
@@ -24,11 +24,16 @@ pub enum Opened {
     Scan(String),
 }
 
+/// Bytes of the index record that are hashed at a time.
+const IDENTITY_PIECE: u64 = 1 << 20;
+
 /// An open archive: its tables in memory, its chunks on demand. `Send + Sync`, methods take `&self`.
 pub struct Reader {
     source: Arc<dyn Source>,
     limits: Limits,
     opened: Opened,
+    /// Where the index record stands; `None` after a scan.
+    index_position: Option<u64>,
     index: Index,
     models: Vec<ModelRecord>,
     archive_len: u64,
@@ -56,7 +61,8 @@ impl Reader {
             }
             models.push(record);
         }
-        Ok(Self { source, limits, opened: Opened::Index, index, models, archive_len })
+        let index_position = Some(footer.index_position);
+        Ok(Self { source, limits, opened: Opened::Index, index_position, index, models, archive_len })
     }
 
     /// Opens through the index if it is whole, else rebuilds it by scanning: records after damage are
@@ -90,7 +96,10 @@ impl Reader {
         let (index, models) = scan_index(&*source, &limits)?;
         match header {
             Err(error) if index == Index::default() || !error.is_damage() => Err(error),
-            _ => Ok(Self { source, limits, opened: Opened::Scan(String::new()), index, models, archive_len }),
+            _ => {
+                let opened = Opened::Scan(String::new());
+                Ok(Self { source, limits, opened, index_position: None, index, models, archive_len })
+            }
         }
     }
 
@@ -122,6 +131,23 @@ impl Reader {
     #[must_use]
     pub fn archive_len(&self) -> u64 {
         self.archive_len
+    }
+
+    /// What tells this archive from others: a digest of its length, its index record and its footer. `None` where
+    /// it was opened by a scan, and where these bytes cannot be read. Archives with the same identity have chunks
+    /// of the same numbers, lengths and codecs at the same places; only the digests in their heads can differ.
+    #[must_use]
+    pub fn identity(&self) -> Option<Digest> {
+        let mut position = self.index_position?;
+        let mut hasher = FileHasher::new();
+        hasher.update(b"lma archive identity 1\0");
+        hasher.update(&self.archive_len.to_le_bytes());
+        while position < self.archive_len {
+            let piece = read_at(&*self.source, position, IDENTITY_PIECE.min(self.archive_len - position)).ok()?;
+            hasher.update(&piece);
+            position += piece.len() as u64;
+        }
+        Some(hasher.finish())
     }
 
     /// All entries in stream order. Duplicate paths, extents outside their chunk, hard links to nothing
@@ -196,24 +222,37 @@ impl Reader {
         self.index.chunks.binary_search_by_key(&number, |slot| slot.number).ok().map(|i| &self.index.chunks[i])
     }
 
+    /// Reads a chunk's head alone; its CRC and its agreement with the index are checked.
+    ///
+    /// # Errors
+    /// As [`Reader::stored`].
+    pub fn chunk_head(&self, number: u64) -> Result<ChunkHead, ContainerError> {
+        let slot = self.charged(number)?;
+        let head = read_head(&*self.source, slot.position, self.archive_len)?;
+        expect_type(&head, RecordType::Chunk)
+            .and_then(|()| agreed(&head, slot))
+            .map_err(ContainerError::at(slot.position))
+    }
+
     /// Reads a chunk's stored bytes; head, CRCs and agreement with the index are checked.
     ///
     /// # Errors
     /// [`ContainerError::MissingChunk`], [`ContainerError::Read`], [`ContainerError::Format`].
     pub fn stored(&self, number: u64) -> Result<(ChunkHead, Vec<u8>), ContainerError> {
+        let slot = self.charged(number)?;
+        let (head, body) =
+            self.record(slot.position, slot.stored_len.into(), self.limits.chunk_stored, RecordType::Chunk)?;
+        let chunk = agreed(&head, slot).map_err(ContainerError::at(slot.position))?;
+        Ok((chunk, body))
+    }
+
+    /// The chunk's slot, if the lengths in it are within the limits.
+    fn charged(&self, number: u64) -> Result<&ChunkSlot, ContainerError> {
         let slot = self.slot(number).ok_or(ContainerError::MissingChunk(number))?;
         let at = || ContainerError::at(slot.position);
         FormatError::charge("raw chunk", slot.raw_len.into(), self.limits.chunk_raw).map_err(at())?;
         FormatError::charge("stored chunk", slot.stored_len.into(), self.limits.chunk_stored).map_err(at())?;
-        let (head, body) =
-            self.record(slot.position, slot.stored_len.into(), self.limits.chunk_stored, RecordType::Chunk)?;
-        let chunk = ChunkHead::decode(&head.head, head.body_len).map_err(at())?;
-        let stored_len = head.body_len;
-        let ChunkHead { number, codec, model, raw_len, .. } = chunk;
-        if (ChunkSlot { number, position: slot.position, stored_len, raw_len, codec, model }) != *slot {
-            return Err(at()(disagreement("chunk", number, slot.number)));
-        }
-        Ok((chunk, body))
+        Ok(slot)
     }
 
     /// Reads, decodes and checks one chunk; no cache.
@@ -251,6 +290,17 @@ impl Reader {
         expect_type(&head, kind).map_err(ContainerError::at(position))?;
         Ok((head, body))
     }
+}
+
+/// The chunk's head in a record that stands where the index says, if it says the same as the index.
+fn agreed(head: &RecordHead, slot: &ChunkSlot) -> Result<ChunkHead, FormatError> {
+    let chunk = ChunkHead::decode(&head.head, head.body_len)?;
+    let ChunkHead { number, codec, model, raw_len, .. } = chunk;
+    let (position, stored_len) = (slot.position, head.body_len);
+    if (ChunkSlot { number, position, stored_len, raw_len, codec, model }) != *slot {
+        return Err(disagreement("chunk", number, slot.number));
+    }
+    Ok(chunk)
 }
 
 /// Decodes a chunk's stored bytes and checks the result against the head's length and digest.
@@ -344,7 +394,6 @@ mod tests {
     use crate::codec::Encoded;
     use crate::container::{MemorySource, Writer};
     use crate::format::{CodecId, Extent, FileContent, Kind, Mtime};
-    use crate::hash::Digest;
 
     fn sample() -> Vec<u8> {
         let mut writer = Writer::new(Vec::new()).unwrap();
@@ -388,6 +437,32 @@ mod tests {
         assert!(matches!(cut.opened(), Opened::Scan(_)));
         assert_eq!(cut.index(), whole.index());
         assert_eq!(cut.entries().unwrap(), whole.entries().unwrap());
+    }
+
+    #[test]
+    fn a_head_is_read_without_its_body() {
+        let mut bytes = sample();
+        let whole = open_or_scan(&bytes).unwrap();
+        let (head, body) = whole.stored(1).unwrap();
+        assert_eq!(whole.chunk_head(1).unwrap(), head);
+        assert!(matches!(whole.chunk_head(2), Err(ContainerError::MissingChunk(2))));
+        let at = bytes.windows(body.len()).position(|window| window == body).unwrap();
+        bytes[at] ^= 1;
+        let damaged = open_or_scan(&bytes).unwrap();
+        assert!(damaged.stored(1).is_err());
+        assert_eq!(damaged.chunk_head(1).unwrap(), head);
+    }
+
+    #[test]
+    fn an_archive_is_known_by_its_index() {
+        let bytes = sample();
+        let identity = |bytes: &[u8]| open_or_scan(bytes).unwrap().identity();
+        let known = identity(&bytes);
+        assert!(known.is_some());
+        assert_eq!(identity(&bytes), known);
+        assert_eq!(identity(&bytes[..bytes.len() - 1]), None, "a scan gives no identity");
+        let empty = Writer::new(Vec::new()).unwrap().finish().unwrap().0;
+        assert_ne!(identity(&empty), known);
     }
 
     #[test]

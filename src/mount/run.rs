@@ -12,6 +12,7 @@ use super::decoder::Decoder;
 use super::fs::{Fs, ReadOptions};
 use super::inode::Tree;
 use super::worker::Workers;
+use crate::cache::{ArchiveCache, CachedChunks};
 use crate::container::Reader;
 use crate::predict::Models;
 use crate::progress::Progress;
@@ -26,6 +27,8 @@ pub struct MountOptions {
     pub source_name: String,
     /// Most bytes of decoded chunks kept in memory.
     pub cache_bytes: u64,
+    /// The archive's part of the disk cache, if there is one.
+    pub disk: Option<ArchiveCache>,
     /// Chunks that a model decodes together. At least 1.
     pub lanes: usize,
     /// Processors to decode on. At least 1.
@@ -49,6 +52,7 @@ impl Default for MountOptions {
             mountpoint: PathBuf::new(),
             source_name: "lma".into(),
             cache_bytes: 256 << 20,
+            disk: None,
             lanes: 16,
             threads: 2,
             patience: ReadOptions::default().patience,
@@ -110,7 +114,7 @@ fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions, pr
     let (tree, problems) = Tree::build(entries, implied);
     problems.iter().for_each(|problem| progress.warn(&format!("left out of the mount: {problem}")));
     let io = |action| Error::io(action, &options.mountpoint);
-    let decoder = Decoder::new(reader, models, options.offline);
+    let decoder = Decoder::new(CachedChunks::new(reader, options.disk.clone()), models, options.offline);
     let cache = CacheOptions {
         budget: options.cache_bytes,
         idle: options.lanes,

@@ -1,6 +1,7 @@
 //! The program as a person or a script meets it: arguments, output, exit codes.
 #![cfg(feature = "cli")]
 
+mod cache;
 mod damage;
 #[cfg(feature = "llama")]
 mod model;

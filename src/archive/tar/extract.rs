@@ -13,6 +13,7 @@ use crate::archive::extract::open_models;
 use crate::archive::filter::Selection;
 use crate::archive::notes::{Notes, show};
 use crate::archive::{ExtractOptions, Outcome, Tree};
+use crate::cache::{ArchiveCache, CachedChunks};
 use crate::container::Reader;
 use crate::format::{Entry, FileContent, Kind};
 use crate::predict::Models;
@@ -58,8 +59,9 @@ pub fn extract_to_tar<W: Write>(
         _ => None,
     });
     progress.total(contents.clone().map(|content| content.size).fold(0, u64::saturating_add));
-    open_models(reader, models, contents.clone())?;
-    let mut ahead = Ahead::new(Arc::clone(reader) as _, Arc::clone(models), options.workers);
+    let chunks = Arc::new(CachedChunks::new(Arc::clone(reader), options.disk.clone().map(ArchiveCache::load_only)));
+    open_models(&chunks, models, contents.clone())?;
+    let mut ahead = Ahead::new(chunks, Arc::clone(models), options.workers);
     contents.for_each(|content| announce(&mut ahead, content));
     let mut out = BufWriter::with_capacity(128 << 10, out);
     let mut outcome = Outcome::default();
