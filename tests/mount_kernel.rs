@@ -23,7 +23,7 @@ use lma::container::{MemorySource, Reader, Writer};
 use lma::format::{CodecId, ContextPolicy, Kind, ModelRecord, Mtime, NumericsProfile};
 use lma::hash::{ChunkDigest, Digest};
 use lma::limits::Limits;
-use lma::mount::{MountOptions, serve};
+use lma::mount::{MountOptions, serve, serve_with};
 use lma::predict::toy::{self, ToyModels};
 use lma::predict::{LoadedModel, Models, NoModels, PredictError};
 use lma::progress::{Interrupt, Silent};
@@ -511,4 +511,37 @@ fn chunks_of_a_model_decode_behind_the_mount_for_many_readers() {
         }
     });
     mount.end().unwrap();
+}
+
+#[test]
+fn a_mount_that_ends_late_leaves_the_next_one_on_its_directory_alone() {
+    mount_support::assert_fuse();
+    let dir = tempfile::tempdir().unwrap();
+    let mount = |chunks: &Arc<Chunks>| {
+        let (fs, options) = Mount::parts(vec![Packed::file_of_chunks("f", 0..1)], chunks.clone(), dir.path());
+        let (live, is_live) = std::sync::mpsc::channel();
+        let serving = thread::spawn(move || serve_with(fs, &options, &Silent, || live.send(()).unwrap()).unwrap());
+        is_live.recv_timeout(Duration::from_secs(20)).unwrap();
+        serving
+    };
+    let slow = Chunks::new(vec![noise(CHUNK, 1)], Vec::new());
+    let first = mount(&slow);
+    slow.gate(false);
+    let mut reader = Command::new("cat").arg(dir.path().join("f")).stdout(Stdio::null()).spawn().unwrap();
+    while slow.decodes.load(Ordering::SeqCst) == 0 {
+        thread::sleep(Duration::from_millis(2));
+    }
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    // The kernel lets go of the file a moment after its reader.
+    while lma::mount::unmount(dir.path()).is_err() {
+        thread::sleep(Duration::from_millis(2));
+    }
+    let second = mount(&Chunks::new(vec![noise(CHUNK, 2)], Vec::new()));
+    assert!(!first.is_finished(), "it waits for its decode");
+    slow.gate(true);
+    first.join().unwrap();
+    assert!(fs::read(dir.path().join("f")).unwrap() == noise(CHUNK, 2));
+    lma::mount::unmount(dir.path()).unwrap();
+    second.join().unwrap();
 }

@@ -5,9 +5,10 @@
 //! Which streams share a batch never changes a bit of any of them: that is the contract of
 //! [`Predictor`].
 //!
-//! Streams that somebody waits for go first. Where all lanes are taken, an idle one is parked for
-//! them: its stream keeps what it has decoded, loses the lane's past ([`Stream::lost`]), and goes on in
-//! the next free lane. Streams that nobody wants leave their lane before the next step.
+//! Streams that somebody waits for go first ([`Urgency`]). Where all lanes are taken, another is parked for
+//! them: it keeps what it has decoded, loses the lane's past ([`Stream::lost`]), and goes on in the next
+//! free lane. A lane more makes every step longer, so idle streams pause while one is waited for in the
+//! same batch. Streams that nobody wants leave their lane before the next step.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -98,19 +99,23 @@ impl Queue {
         let urgent = state.waited().div_ceil(shards);
         let free = lanes.iter().filter(|lane| lane.is_none()).count();
         let mut parked = Vec::new();
-        for lane in lanes.iter_mut().rev() {
-            if free + parked.len() >= urgent {
-                break;
-            }
-            if let Some(mut job) = lane.take_if(|job| job.audience.urgency() == Urgency::Idle) {
-                job.stream.lost();
-                parked.push(job);
+        for urgency in [Urgency::Idle, Urgency::Ahead] {
+            for lane in lanes.iter_mut().rev() {
+                if free + parked.len() >= urgent {
+                    break;
+                }
+                if let Some(mut job) = lane.take_if(|job| job.audience.urgency() == urgency) {
+                    job.stream.lost();
+                    parked.push(job);
+                }
             }
         }
         let free = free + parked.len();
         let fair = state.jobs.len().div_ceil(shards).clamp(urgent, free.max(urgent)).min(free);
         let mut jobs = state.pick(Urgency::Waited, fair);
-        jobs.extend(state.pick(Urgency::Idle, fair - jobs.len()));
+        for urgency in [Urgency::Ahead, Urgency::Idle] {
+            jobs.extend(state.pick(urgency, fair - jobs.len()));
+        }
         state.jobs.extend(parked);
         drop(state);
         dropped.into_iter().for_each(|job| job.end(RunError::Dropped));
@@ -233,11 +238,13 @@ impl Driver {
             return self.abandon(&PredictError::Engine("interrupted".into()));
         }
         let mut room = self.predictor.batch();
-        let waiting = self.lanes.iter().flatten().count();
+        let pause = self.lanes.iter().flatten().any(|job| job.audience.urgency() == Urgency::Waited);
+        let paused = |job: &Job| pause && job.audience.urgency() == Urgency::Idle;
+        let waiting = self.lanes.iter().flatten().filter(|job| !paused(job)).count();
         // With few lanes waiting, each may have more than its share of the batch.
         let share = SHARE.max(room / waiting.max(1));
         for (lane, slot) in self.lanes.iter_mut().enumerate() {
-            let Some(job) = slot else { continue };
+            let Some(job) = slot.as_mut().filter(|job| !paused(job)) else { continue };
             let Want::Feed { restart, tokens, outputs } = job.stream.want() else {
                 let Some(Job { stream, reply, .. }) = slot.take() else { continue };
                 // Nobody waits any more if the receiver is gone.
@@ -432,12 +439,13 @@ mod tests {
         assert!(matches!(scheduler.run(stream(50, usize::MAX), &whole()), Err(RunError::Predict(_))));
     }
 
-    /// 0: gone, 1: idle, 2: waited.
+    /// 0: gone, 1: idle, 2: ahead, 3: waited.
     struct Mood(AtomicU8);
 
     impl Audience for Mood {
         fn urgency(&self) -> Urgency {
-            [Urgency::Dropped, Urgency::Idle, Urgency::Waited][usize::from(self.0.load(Ordering::SeqCst))]
+            [Urgency::Dropped, Urgency::Idle, Urgency::Ahead, Urgency::Waited]
+                [usize::from(self.0.load(Ordering::SeqCst))]
         }
         fn wants(&self) -> usize {
             usize::MAX
@@ -489,7 +497,7 @@ mod tests {
                 std::thread::yield_now();
             }
             let never = run(30, &gone);
-            let first = run(12, &mood(2));
+            let first = run(12, &mood(3));
             // The one that is waited for ends within its own steps and one that has begun; neither idle one does.
             while scheduler.queue.lock().jobs.len() < 2 {
                 std::thread::yield_now();

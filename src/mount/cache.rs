@@ -190,6 +190,11 @@ impl ChunkCache {
         drop(waiting);
     }
 
+    /// Gives up everything that nobody waits for.
+    pub fn abandon_idle(&self) {
+        self.lock().idle().for_each(|(_, flight)| flight.give_up());
+    }
+
     /// Gives up what was begun ahead of the reader of a file.
     pub fn abandon(&self, file: u64) {
         let state = self.lock();

@@ -28,6 +28,7 @@ impl Signals {
         match self.urgency.load(Ordering::Relaxed) {
             0 => Urgency::Dropped,
             1 => Urgency::Idle,
+            2 => Urgency::Ahead,
             _ => Urgency::Waited,
         }
     }
@@ -60,13 +61,13 @@ pub(super) struct Flight {
 
 impl Flight {
     pub(super) fn new(wanted: u64, strict: bool, ahead_of: Option<u64>) -> Self {
-        let signals = Signals { urgency: AtomicU8::new(Urgency::Idle as u8), wants: AtomicUsize::new(usize::MAX) };
+        let signals = Signals { urgency: AtomicU8::new(Urgency::Ahead as u8), wants: AtomicUsize::new(usize::MAX) };
         Self { signals: Arc::new(signals), decoded: Vec::new(), waiters: Vec::new(), wanted, ahead_of, strict }
     }
 
     /// Whether nobody waits for it, and it has not been given up.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiters.is_empty() && self.signals.urgency() == Urgency::Idle
+        self.waiters.is_empty() && self.signals.urgency() != Urgency::Dropped
     }
 
     /// Gives it up, unless somebody joins before the decoder notices.
@@ -76,7 +77,11 @@ impl Flight {
 
     /// Tells the decoder how badly, and from where on, it is wanted.
     pub(super) fn signal(&self) {
-        let urgency = if self.waiters.is_empty() { Urgency::Idle } else { Urgency::Waited };
+        let urgency = match self.ahead_of {
+            _ if !self.waiters.is_empty() => Urgency::Waited,
+            Some(_) => Urgency::Ahead,
+            None => Urgency::Idle,
+        };
         self.signals.urgency.store(urgency as u8, Ordering::Relaxed);
         let next = self.waiters.iter().map(|waiting| waiting.bytes.end).min().unwrap_or(usize::MAX);
         let wants = if self.strict { usize::MAX } else { next.min(self.decoded.len() + PUBLISHED) };

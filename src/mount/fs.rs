@@ -80,6 +80,13 @@ pub struct Fs {
     status: bool,
 }
 
+/// Decodes that nobody can wait for any more are not finished.
+impl Drop for Fs {
+    fn drop(&mut self) {
+        self.cache.abandon_idle();
+    }
+}
+
 impl Fs {
     /// A file system over a tree, whose chunks come from `cache`, decoded by `workers`.
     ///

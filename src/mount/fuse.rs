@@ -6,13 +6,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
     Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
     LockOwner, MountOption, OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
     ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request, Session, SessionACL,
-    SessionUnmounter,
 };
 
 use super::errno::Errno;
@@ -34,7 +34,7 @@ const BACKGROUND: u16 = 64;
 
 struct Adapter(Fs);
 
-/// Mounts; the session answers nothing before [`Session::run`].
+/// Mounts, and serves on threads of its own.
 ///
 /// # Errors
 /// The system's answer, as fuser words it.
@@ -54,24 +54,24 @@ pub(super) fn mount(fs: Fs, options: &MountOptions) -> io::Result<Mounted> {
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
-    Session::new(Adapter(fs), AsRef::<Path>::as_ref(&options.mountpoint), &config).map(Mounted)
+    let mut session = Session::new(Adapter(fs), AsRef::<Path>::as_ref(&options.mountpoint), &config)?.spawn()?;
+    let serving = std::mem::replace(&mut session.guard, thread::spawn(|| Ok(())));
+    // When it is dropped, fuser 0.18 unmounts the directory even where it was unmounted before: whatever is mounted
+    // there by then. Its file stays open until this process ends.
+    std::mem::forget(session);
+    Ok(Mounted(serving))
 }
 
-/// A live mount.
-pub(super) struct Mounted(Session<Adapter>);
+/// A live mount. It is for others to unmount it.
+pub(super) struct Mounted(JoinHandle<io::Result<()>>);
 
 impl Mounted {
-    /// Unmounts from another thread.
-    pub(super) fn unmounter(&mut self) -> SessionUnmounter {
-        self.0.unmount_callable()
-    }
-
-    /// Serves until the directory is unmounted, by whomever.
+    /// Waits until the directory is unmounted, by whomever.
     ///
     /// # Errors
     /// The system's answer.
-    pub(super) fn run(self) -> io::Result<()> {
-        self.0.run()
+    pub(super) fn wait(self) -> io::Result<()> {
+        self.0.join().unwrap_or_else(|_| Err(io::Error::other("the thread that serves has panicked")))
     }
 }
 

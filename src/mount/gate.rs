@@ -60,7 +60,7 @@ pub(super) struct Place {
 impl Place {
     /// Lets others pass who are waited for, if this one is not.
     pub(super) fn make_way(&mut self, audience: &dyn Audience) {
-        if audience.urgency() == Urgency::Idle && self.gate.lock().waited > 0 {
+        if matches!(audience.urgency(), Urgency::Idle | Urgency::Ahead) && self.gate.lock().waited > 0 {
             self.leave();
             self.taken = std::mem::take(&mut self.gate.enter(audience).taken);
         }

@@ -270,15 +270,20 @@ mod live {
     }
 
     pub(super) fn serve(
-        mut mounted: Mounted,
+        mounted: Mounted,
         mountpoint: &Path,
         progress: &dyn Progress,
         ready: impl FnOnce(),
     ) -> Result<()> {
         let io = |action| Error::io(action, mountpoint);
-        let mut unmounter = mounted.unmounter();
         let (send, events) = mpsc::channel();
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(io("handling signals for"))?;
+        let detach = || {
+            if let Err(why) = super::unmount_with(mountpoint, &["-u", "-z"], &["-l"]) {
+                progress.warn(&format!("detaching {}: {why}", mountpoint.display()));
+            }
+        };
+        let mut signals =
+            Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(io("handling signals for")).inspect_err(|_| detach())?;
         let handle = signals.handle();
         let signalled = send.clone();
         let watcher = thread::Builder::new()
@@ -287,16 +292,14 @@ mod live {
             .map_err(io("starting a thread for"))?;
         let session = thread::Builder::new()
             .name("session".into())
-            .spawn(move || drop(send.send(Event::Ended(mounted.run()))))
+            .spawn(move || drop(send.send(Event::Ended(mounted.wait()))))
             .map_err(io("starting a thread for"))?;
         ready();
 
         let ended = wait(&events, || {
-            if let Err(error) = unmounter.unmount() {
-                tracing::info!("unmounting {}: {error}; detaching it", mountpoint.display());
-                if let Err(why) = super::unmount_with(mountpoint, &["-u", "-z"], &["-l"]) {
-                    progress.warn(&format!("detaching {}: {why}", mountpoint.display()));
-                }
+            if let Err(why) = super::unmount_with(mountpoint, &["-u"], &[]) {
+                tracing::info!("unmounting {}: {why}; detaching it", mountpoint.display());
+                detach();
             }
         });
         handle.close();
@@ -304,6 +307,10 @@ mod live {
         match ended {
             Some(result) => {
                 drop(session.join());
+                // Nobody answers any more, so nobody shall ask.
+                if result.is_err() {
+                    detach();
+                }
                 result.map_err(io("serving"))
             }
             None => {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 pub enum Urgency {
     /// Nobody wants it any more: it ends with [`RunError::Dropped`](super::RunError::Dropped).
     Dropped,
-    /// It may be wanted later: it takes what is free, and makes room for others.
+    /// It may be wanted some day: it goes on while nobody waits, and makes room for all others.
     Idle,
+    /// It will be wanted soon, if all goes on as it does: it shares in what is free, and makes room for those who wait.
+    Ahead,
     /// Somebody waits.
     Waited,
 }

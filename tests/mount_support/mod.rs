@@ -266,6 +266,13 @@ impl Mount {
         Self::start(false, move |options, ready| serve_with(fs, &options, &Silent, ready))
     }
 
+    /// What [`serve_with`] takes, for a test that mounts on a directory of its own.
+    pub fn parts(entries: Vec<Entry>, chunks: Arc<dyn ChunkSource>, dir: &Path) -> (Fs, MountOptions) {
+        let (tree, _) = Tree::build(entries, ImpliedDir::default());
+        let options = MountOptions { mountpoint: dir.to_path_buf(), ..MountOptions::default() };
+        (served(tree, chunks, 1), options)
+    }
+
     /// A file system that was put together elsewhere.
     pub fn served(fs: Fs) -> Self {
         Self::start(false, move |options, ready| serve_with(fs, &options, &Silent, ready))

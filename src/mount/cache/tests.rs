@@ -276,7 +276,7 @@ fn decodes_ahead_are_bounded_and_the_least_wanted_is_given_up() {
     let (_, _permit, cache) = slow(CacheOptions { idle: 2, ..CacheOptions::default() });
     let (a, b) = (cache.ahead(1, 7).unwrap(), cache.ahead(2, 7).unwrap());
     assert!(cache.ahead(3, 7).is_none() && cache.ahead(1, 7).is_none());
-    assert_eq!((a.urgency(), b.urgency()), (Urgency::Idle, Urgency::Idle));
+    assert_eq!((a.urgency(), b.urgency()), (Urgency::Ahead, Urgency::Ahead));
     // One of them is asked for: it is not ahead any more, and there is room for another.
     let (tell, _told) = waiter();
     let Begin::Joined(ticket) = cache.read(1, 0..4, tell) else { panic!("it is on its way") };
@@ -284,7 +284,7 @@ fn decodes_ahead_are_bounded_and_the_least_wanted_is_given_up() {
     let c = cache.ahead(3, 8).unwrap();
     cache.hear(1, &pattern(0..4));
     assert_eq!(a.urgency(), Urgency::Idle);
-    assert_eq!((b.urgency(), c.urgency()), (Urgency::Dropped, Urgency::Idle), "the oldest wish");
+    assert_eq!((b.urgency(), c.urgency()), (Urgency::Dropped, Urgency::Ahead), "the oldest wish");
     cache.abandon(8);
     assert_eq!((a.urgency(), c.urgency()), (Urgency::Idle, Urgency::Dropped));
     cache.cancel(ticket);
