@@ -95,6 +95,8 @@ for purpose in "$@"; do
         want flac flac
         want optipng optipng
         want pnmtopng netpbm
+        want squashfuse squashfuse
+        want mksquashfs squashfs-tools
         have_paq9a || optional+=(python3-paq)
         ;;
     *)

@@ -13,6 +13,7 @@ mod fs;
 #[cfg(feature = "mount")]
 mod fuse;
 mod inode;
+mod load;
 mod run;
 mod worker;
 

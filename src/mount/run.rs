@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use super::build::ImpliedDir;
 use super::cache::ChunkCache;
 use super::fs::Fs;
-use super::inode::Tree;
 use super::worker::Workers;
 use crate::container::{ChunkReader, ContainerError, Reader};
 use crate::predict::Models;
@@ -84,26 +82,7 @@ pub fn serve(
 
 /// The file system of an archive, not yet mounted.
 fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions, progress: &dyn Progress) -> Result<Fs> {
-    let entries = match reader.entries() {
-        Ok(entries) => entries,
-        Err(error) if !error.is_damage() => return Err(error.into()),
-        Err(error) => {
-            let (entries, problems) = reader.entries_lossy();
-            if entries.is_empty() {
-                return Err(error.into());
-            }
-            problems.iter().for_each(|problem| progress.warn(&problem.to_string()));
-            progress.warn(&format!("{error}; mounting the {} entries that can be read", entries.len()));
-            entries
-        }
-    };
-    let implied = ImpliedDir {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        ..ImpliedDir::default()
-    };
-    let (tree, problems) = Tree::build(entries, implied);
-    problems.iter().for_each(|problem| progress.warn(&format!("left out of the mount: {problem}")));
+    let tree = super::load::load(&reader, progress)?;
     let cache = ChunkCache::new(Arc::new(Decoder { reader, models }), options.cache_bytes);
     let workers = Workers::start(options.workers).map_err(Error::io("starting threads for", &options.mountpoint))?;
     Ok(Fs::new(tree, cache, workers))
