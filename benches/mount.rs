@@ -39,6 +39,8 @@ const PARTS: &str = "names,first,random,whole,crowd,kill";
 pub(crate) struct Effort {
     /// Turns of what takes milliseconds.
     pub(crate) runs: usize,
+    /// Turns of other file systems, which take seconds for `find -size`.
+    pub(crate) peer_runs: usize,
     /// Turns of what decodes for seconds.
     pub(crate) slow_runs: usize,
     /// Random reads that each need a chunk decoded.
@@ -55,11 +57,13 @@ fn run() -> Result<(), Failure> {
     let arguments = Arguments::parse(&["parts", "runs", "corpus", "cache", "md"], &["quick"])?;
     let quick = arguments.has("quick");
     let runs = arguments.size("runs", if quick { "3" } else { "9" })?.max(1);
-    let effort = Effort { runs, slow_runs: runs.min(3), cold_reads: if quick { 6 } else { 24 }, quick };
-    let archives = Archives::open(&arguments, &effort)?;
+    let (peer_runs, slow_runs, cold_reads) = if quick { (1, 2, 6) } else { (3, 3, 12) };
+    let effort = Effort { runs, peer_runs, slow_runs, cold_reads, quick };
+    let parts: Vec<&str> = arguments.get("parts").unwrap_or(PARTS).split(',').collect();
+    let archives = Archives::open(&arguments, &effort, &parts)?;
     let mut report = format!("# The mount\n\n`{}`\n\n{}.\n", common::command("mount"), common::machine());
     report += "Medians; in brackets the least and the most.\n";
-    for part in arguments.get("parts").unwrap_or(PARTS).split(',') {
+    for part in parts {
         let written = match part {
             "names" => names::report(&archives, &effort)? + &phases::report(&archives, &effort)?,
             "first" => reading::first_byte(&archives, &effort)?,

@@ -44,16 +44,15 @@ pub(crate) struct Archives {
 }
 
 impl Archives {
-    /// Makes those that are missing.
+    /// Makes those that are missing and that some part needs.
     ///
     /// # Errors
     /// A program's; a folder that cannot be written; there is no corpus.
-    pub(crate) fn open(arguments: &Arguments, effort: &Effort) -> Result<Self, Failure> {
+    pub(crate) fn open(arguments: &Arguments, effort: &Effort, parts: &[&str]) -> Result<Self, Failure> {
         let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mount-cache");
         let folder = arguments.get("cache").map_or(default, PathBuf::from);
         fs::create_dir_all(&folder)?;
         let folder = folder.canonicalize()?;
-        let corpus = arguments.corpus()?;
         let (kind, chunk) = if effort.quick { ("quick", 16 << 10) } else { ("full", 64 << 10) };
         let mut archives = Self {
             chunk,
@@ -64,9 +63,15 @@ impl Archives {
             big: folder.join(format!("big-{kind}.lma")),
             folder,
         };
-        archives.names()?;
-        archives.texts(&corpus)?;
-        archives.big(&corpus, if effort.quick { 32 << 20 } else { 128 << 20 })?;
+        if parts.contains(&"names") {
+            archives.names()?;
+        }
+        if parts.iter().any(|&part| part != "names") {
+            archives.texts(&arguments.corpus()?)?;
+        }
+        if parts.contains(&"whole") {
+            archives.big(&arguments.corpus()?, if effort.quick { 32 << 20 } else { 128 << 20 })?;
+        }
         Ok(archives)
     }
 

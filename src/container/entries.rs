@@ -6,7 +6,7 @@ use super::ordered::in_order;
 use super::reader::disagreement;
 use super::rules::EntryRules;
 use super::{ContainerError, Reader};
-use crate::format::{BatchHead, BatchSlot, Entry, EntryBatch, RecordType};
+use crate::format::{BatchHead, BatchSlot, Entry, EntryBatch, Owners, RecordType};
 
 impl Reader {
     /// All entries in stream order. Duplicate paths, extents outside their chunk, hard links to nothing
@@ -16,22 +16,26 @@ impl Reader {
     /// [`ContainerError`].
     pub fn entries(&self) -> Result<Vec<Entry>, ContainerError> {
         let mut entries = Vec::new();
-        self.for_each_entry(|entry| entries.push(entry))?;
+        self.checked_batches(Owners::Named, |batch| entries.append(&mut batch.entries))?;
         Ok(entries)
     }
 
-    /// Hands out all entries as [`Reader::entries`] lists them, holding only some batches of them at a time.
+    /// Shows all entries as [`Reader::entries`] lists them, holding only some batches of them at a time.
     ///
     /// # Errors
     /// [`ContainerError`], perhaps after some entries.
-    pub fn for_each_entry(&self, mut each: impl FnMut(Entry)) -> Result<(), ContainerError> {
+    pub fn for_each_entry(&self, owners: Owners, mut each: impl FnMut(&mut Entry)) -> Result<(), ContainerError> {
+        self.checked_batches(owners, |batch| batch.entries.iter_mut().for_each(&mut each))
+    }
+
+    fn checked_batches(&self, owners: Owners, mut each: impl FnMut(&mut EntryBatch)) -> Result<(), ContainerError> {
         let mut rules = EntryRules::new(&self.limits);
         let mut result = Ok(());
-        self.batches(|slot, unpacked| {
-            result = unpacked.into_batch(slot, &mut rules).and_then(|batch| {
+        self.batches(owners, |slot, unpacked| {
+            result = unpacked.charged(slot, &mut rules).and_then(|batch| {
                 let chunk_len = |chunk| self.chunk_before(chunk, slot.position);
-                rules.batch(&batch, chunk_len).map_err(ContainerError::at(slot.position))?;
-                batch.entries.into_iter().for_each(&mut each);
+                rules.batch(batch, chunk_len).map_err(ContainerError::at(slot.position))?;
+                each(batch);
                 Ok(())
             });
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -45,9 +49,9 @@ impl Reader {
     pub fn entries_lossy(&self) -> (Vec<Entry>, Vec<ContainerError>) {
         let mut rules = EntryRules::new(&self.limits);
         let (mut entries, mut errors) = (Vec::new(), Vec::new());
-        self.batches(|slot, unpacked| {
+        self.batches(Owners::Named, |slot, unpacked| {
             let at = || ContainerError::at(slot.position);
-            let batch = match unpacked.into_batch(slot, &mut rules) {
+            let batch = match unpacked.charged(slot, &mut rules) {
                 Ok(batch) => batch,
                 Err(error) => {
                     errors.push(error);
@@ -61,7 +65,7 @@ impl Reader {
             }
             // A lost chunk is the file's loss, reported where the chunk is read.
             let raw_len = |chunk| Some(self.chunk_before(chunk, slot.position).unwrap_or(u32::MAX));
-            for entry in batch.entries {
+            for entry in std::mem::take(&mut batch.entries) {
                 match rules.entry(&entry, &raw_len) {
                     Ok(()) => entries.push(entry),
                     Err(error) => errors.push(at()(error)),
@@ -75,12 +79,16 @@ impl Reader {
     /// Reads and unpacks the batches on several threads and hands them out in stream order. Of what the
     /// archive's limits allow together, a few batches may be unpacked before they are charged; each alone is
     /// within its own limit.
-    fn batches(&self, mut take: impl FnMut(&BatchSlot, Unpacked) -> ControlFlow<()>) {
+    fn batches(&self, owners: Owners, mut take: impl FnMut(&BatchSlot, &mut Unpacked) -> ControlFlow<()>) {
         let slots = &self.index().batches;
-        in_order(slots.len(), |number| self.unpack(&slots[number]), |number, batch| take(&slots[number], batch));
+        in_order(
+            slots.len(),
+            |number| self.unpack(&slots[number], owners),
+            |number, batch| take(&slots[number], batch),
+        );
     }
 
-    fn unpack(&self, slot: &BatchSlot) -> Unpacked {
+    fn unpack(&self, slot: &BatchSlot, owners: Owners) -> Unpacked {
         let at = || ContainerError::at(slot.position);
         let read = || {
             let (head, body) = self.record(slot.position, 0, self.limits.batch_raw, RecordType::Entries)?;
@@ -90,12 +98,16 @@ impl Reader {
             }
             Ok((batch_head.raw_len, head, body))
         };
-        match read() {
-            Ok((raw_len, head, body)) => {
-                Unpacked { raw_len, batch: EntryBatch::decode(&head.head, &body, &self.limits).map_err(at()) }
-            }
-            Err(error) => Unpacked { raw_len: 0, batch: Err(error) },
+        let mut unpacked = Unpacked { raw_len: 0, error: None, batch: EntryBatch { first: 0, entries: Vec::new() } };
+        let decoded = read().and_then(|(raw_len, head, body)| {
+            unpacked.raw_len = raw_len;
+            EntryBatch::decode_with(&head.head, &body, &self.limits, owners).map_err(at())
+        });
+        match decoded {
+            Ok(batch) => unpacked.batch = batch,
+            Err(error) => unpacked.error = Some(error),
         }
+        unpacked
     }
 }
 
@@ -103,13 +115,15 @@ impl Reader {
 struct Unpacked {
     /// Declared length of the unpacked bytes; 0 where that was not found.
     raw_len: u64,
-    batch: Result<EntryBatch, ContainerError>,
+    /// Why there is no batch.
+    error: Option<ContainerError>,
+    batch: EntryBatch,
 }
 
 impl Unpacked {
     /// The batch, charged.
-    fn into_batch(self, slot: &BatchSlot, rules: &mut EntryRules) -> Result<EntryBatch, ContainerError> {
+    fn charged(&mut self, slot: &BatchSlot, rules: &mut EntryRules) -> Result<&mut EntryBatch, ContainerError> {
         rules.charge(self.raw_len).map_err(ContainerError::at(slot.position))?;
-        self.batch
+        self.error.take().map_or(Ok(&mut self.batch), Err)
     }
 }

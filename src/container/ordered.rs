@@ -1,7 +1,7 @@
 //! Work on numbered items by several threads, whose results are taken in order.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
 /// More threads than this wait for the one that takes the results.
@@ -12,11 +12,12 @@ const AHEAD: usize = 2;
 
 /// Calls `make` for the items below `count`, on as many threads as there are cores, up to four, and `take` with the
 /// results in ascending order, on this thread, until it breaks. No more than a dozen results are made and
-/// not taken yet, which bounds their memory.
+/// not taken yet, which bounds their memory. What is left of a result goes back to the thread that has made it:
+/// freeing memory of another thread costs several times as much.
 pub(super) fn in_order<T: Send>(
     count: usize,
     make: impl Fn(usize) -> T + Sync,
-    mut take: impl FnMut(usize, T) -> ControlFlow<()>,
+    mut take: impl FnMut(usize, &mut T) -> ControlFlow<()>,
 ) {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(count);
     // One item, or one core: a thread would only cost.
@@ -26,22 +27,34 @@ pub(super) fn in_order<T: Send>(
         // Each thread has every `threads`-th item, so that results come from them in turns.
         let start = |first: usize| {
             let (send, results) = sync_channel(AHEAD);
+            let (give_back, leftovers) = channel::<T>();
             // Sending fails when enough was taken.
-            let work = move || (first..count).step_by(threads).all(|item| send.send(make(item)).is_ok());
-            thread::Builder::new().name("entries".into()).spawn_scoped(scope, work).ok().map(|_| results)
+            let work = move || {
+                (first..count).step_by(threads).all(|item| {
+                    leftovers.try_iter().for_each(drop);
+                    send.send(make(item)).is_ok()
+                })
+            };
+            let builder = thread::Builder::new().name("entries".into());
+            builder.spawn_scoped(scope, work).ok().map(|_| (results, give_back))
         };
         let lanes: Vec<_> = (0..threads).map(start).collect();
         for item in 0..count {
-            let result = match lanes.get(item % threads.max(1)) {
+            let taken = match lanes.get(item % threads.max(1)) {
                 // A lane ends early where its thread has panicked, which the scope passes on.
-                Some(Some(results)) => match results.recv() {
-                    Ok(result) => result,
+                Some(Some((results, give_back))) => match results.recv() {
+                    Ok(mut result) => {
+                        let taken = take(item, &mut result);
+                        // Fails when the lane has made its last.
+                        drop(give_back.send(result));
+                        taken
+                    }
                     Err(_) => return,
                 },
                 // Its thread could not be started.
-                Some(None) | None => make(item),
+                Some(None) | None => take(item, &mut make(item)),
             };
-            if take(item, result).is_break() {
+            if taken.is_break() {
                 return;
             }
         }
@@ -60,7 +73,7 @@ mod tests {
             count,
             |item| item * 3,
             |item, result| {
-                assert_eq!(result, item * 3);
+                assert_eq!(*result, item * 3);
                 taken.push(item);
                 if taken.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             },
@@ -79,7 +92,7 @@ mod tests {
     #[test]
     fn a_panic_is_passed_on() {
         let made = catch_unwind(AssertUnwindSafe(|| {
-            in_order(50, |item| assert_ne!(item, 7), |_, ()| ControlFlow::Continue(()));
+            in_order(50, |item| assert_ne!(item, 7), |_, _| ControlFlow::Continue(()));
         }));
         assert!(made.is_err());
     }

@@ -42,9 +42,9 @@ impl Tree {
     /// Builds the table, and says what was left out and why. Parents without an entry are made up;
     /// they and the root have the newest time of all entries.
     #[must_use]
-    pub fn build(entries: Vec<Entry>, implied: ImpliedDir) -> (Self, Vec<String>) {
+    pub fn build(mut entries: Vec<Entry>, implied: ImpliedDir) -> (Self, Vec<String>) {
         let mut builder = Builder::new(implied);
-        entries.into_iter().for_each(|entry| builder.add(entry));
+        entries.iter_mut().for_each(|entry| builder.add(entry));
         builder.finish()
     }
 }
@@ -65,10 +65,10 @@ impl Builder {
         builder
     }
 
-    /// Adds an entry, or notes why not. Time is O(1) for each component of its path.
-    pub(super) fn add(&mut self, mut entry: Entry) {
+    /// Adds an entry, or notes why not; takes its extended attributes. Time is O(1) for each component of its path.
+    pub(super) fn add(&mut self, entry: &mut Entry) {
         self.newest = self.newest.max(Some(entry.mtime));
-        match self.place(&entry) {
+        match self.place(entry) {
             Ok(Some(inode)) if !entry.xattrs.is_empty() => {
                 self.tree.xattrs.insert(inode, std::mem::take(&mut entry.xattrs).into_boxed_slice());
             }

@@ -4,6 +4,7 @@ use super::build::{Builder, ImpliedDir};
 use super::inode::Tree;
 use crate::Result;
 use crate::container::Reader;
+use crate::format::Owners;
 use crate::progress::Progress;
 
 /// The tree of an archive. Entries that cannot be read are left out with a warning to `progress`.
@@ -17,7 +18,7 @@ pub(super) fn load(reader: &Reader, progress: &dyn Progress) -> Result<Tree> {
         ..ImpliedDir::default()
     };
     let mut builder = Builder::new(implied);
-    let (tree, problems) = match reader.for_each_entry(|entry| builder.add(entry)) {
+    let (tree, problems) = match reader.for_each_entry(Owners::Numbers, |entry| builder.add(entry)) {
         Ok(()) => builder.finish(),
         Err(error) if !error.is_damage() => return Err(error.into()),
         Err(error) => {
