@@ -99,6 +99,8 @@ for purpose in "$@"; do
         want flac flac
         want optipng optipng
         want pnmtopng netpbm
+        want squashfuse squashfuse
+        want mksquashfs squashfs-tools
         have_paq9a || optional+=(python3-paq)
         ;;
     *)

@@ -90,7 +90,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// A varint in its shortest form; a longer form or a value above `u64::MAX` is refused.
+    #[inline]
     pub fn varint(&mut self) -> Option<u64> {
+        // Most are of one byte.
+        match self.rest.split_first() {
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.rest = rest;
+                Some(byte.into())
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for (i, &byte) in self.rest.iter().take(10).enumerate() {
             let bits = u64::from(byte & 0x7f);

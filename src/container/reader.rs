@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::record::{read_at, read_head, read_record};
-use super::rules::EntryRules;
 use super::scan::scan_index;
 use super::{ContainerError, Source};
 use crate::codec;
 use crate::format::{
-    BatchHead, BatchSlot, ChunkHead, ChunkSlot, Entry, EntryBatch, FOOTER_LEN, FOOTER_MAGIC, Footer, FormatError,
-    HEADER_LEN, Index, ModelRecord, RECORD_MIN_LEN, RecordHead, RecordType, StreamHeader,
+    ChunkHead, ChunkSlot, FOOTER_LEN, FOOTER_MAGIC, Footer, FormatError, HEADER_LEN, Index, ModelRecord,
+    RECORD_MIN_LEN, RecordHead, RecordType, StreamHeader,
 };
 use crate::hash::{ChunkDigest, Digest, FileHasher};
 use crate::limits::Limits;
@@ -30,7 +29,7 @@ const IDENTITY_PIECE: u64 = 1 << 20;
 /// An open archive: its tables in memory, its chunks on demand. `Send + Sync`, methods take `&self`.
 pub struct Reader {
     source: Arc<dyn Source>,
-    limits: Limits,
+    pub(super) limits: Limits,
     opened: Opened,
     /// Where the index record stands; `None` after a scan.
     index_position: Option<u64>,
@@ -150,76 +149,21 @@ impl Reader {
         Some(hasher.finish())
     }
 
-    /// All entries in stream order. Duplicate paths, extents outside their chunk, hard links to nothing
-    /// earlier are refused as corrupt.
-    ///
-    /// # Errors
-    /// [`ContainerError`].
-    pub fn entries(&self) -> Result<Vec<Entry>, ContainerError> {
-        let mut rules = EntryRules::new(&self.limits);
-        let mut entries = Vec::new();
-        for slot in &self.index.batches {
-            let batch = self.batch(slot, &mut rules)?;
-            rules
-                .batch(&batch, |chunk| self.chunk_before(chunk, slot.position))
-                .map_err(ContainerError::at(slot.position))?;
-            entries.extend(batch.entries);
-        }
-        Ok(entries)
-    }
-
-    /// Entries of all batches that can be read, and what is wrong with the others. Entries that break
-    /// a rule over all entries are left out; extents may refer to chunks that are lost.
-    #[must_use]
-    pub fn entries_lossy(&self) -> (Vec<Entry>, Vec<ContainerError>) {
-        let mut rules = EntryRules::new(&self.limits);
-        let (mut entries, mut errors) = (Vec::new(), Vec::new());
-        for slot in &self.index.batches {
-            let at = || ContainerError::at(slot.position);
-            let batch = match self.batch(slot, &mut rules) {
-                Ok(batch) => batch,
-                Err(error) => {
-                    errors.push(error);
-                    continue;
-                }
-            };
-            errors.extend(rules.follow(batch.first, batch.entries.len() as u64).map_err(at()).err());
-            if let Err(limit) = rules.jump(batch.first, batch.entries.len() as u64) {
-                errors.push(at()(limit));
-                break;
-            }
-            // A lost chunk is the file's loss, reported where the chunk is read.
-            let raw_len = |chunk| Some(self.chunk_before(chunk, slot.position).unwrap_or(u32::MAX));
-            for entry in batch.entries {
-                match rules.entry(&entry, &raw_len) {
-                    Ok(()) => entries.push(entry),
-                    Err(error) => errors.push(at()(error)),
-                }
-            }
-        }
-        (entries, errors)
-    }
-
-    fn batch(&self, slot: &BatchSlot, rules: &mut EntryRules) -> Result<EntryBatch, ContainerError> {
-        let at = || ContainerError::at(slot.position);
-        let (head, body) = self.record(slot.position, 0, self.limits.batch_raw, RecordType::Entries)?;
-        let batch_head = BatchHead::decode(&head.head).map_err(at())?;
-        if batch_head.first != slot.first || batch_head.count != slot.count {
-            return Err(at()(disagreement("entry batch", batch_head.first, slot.first)));
-        }
-        rules.charge(batch_head.raw_len).map_err(at())?;
-        EntryBatch::decode(&head.head, &body, &self.limits).map_err(at())
-    }
-
     /// The raw length of a chunk that stands before `position`.
-    fn chunk_before(&self, number: u64, position: u64) -> Option<u32> {
+    pub(super) fn chunk_before(&self, number: u64, position: u64) -> Option<u32> {
         self.slot(number).filter(|slot| slot.position < position).map(|slot| slot.raw_len)
     }
 
-    /// The chunk's slot, by binary search.
+    /// The chunk's slot: at its number, or by binary search where chunks before it are lost.
     #[must_use]
     pub fn slot(&self, number: u64) -> Option<&ChunkSlot> {
-        self.index.chunks.binary_search_by_key(&number, |slot| slot.number).ok().map(|i| &self.index.chunks[i])
+        let chunks = &self.index.chunks;
+        // Without losses a chunk's place is its number.
+        let guess = usize::try_from(number).ok().and_then(|place| chunks.get(place));
+        if guess.is_some_and(|slot| slot.number == number) {
+            return guess;
+        }
+        chunks.binary_search_by_key(&number, |slot| slot.number).ok().map(|place| &chunks[place])
     }
 
     /// Reads a chunk's head alone; its CRC and its agreement with the index are checked.
@@ -279,7 +223,7 @@ impl Reader {
         decode_chunk(&head, model, &stored, models, audience).map(Arc::from)
     }
 
-    fn record(
+    pub(super) fn record(
         &self,
         position: u64,
         body_hint: u64,
@@ -384,7 +328,7 @@ fn expect_type(head: &RecordHead, kind: RecordType) -> Result<(), FormatError> {
     Err(FormatError::corrupt("index", format!("a {kind:?} record is indexed, type {} is there", head.kind)))
 }
 
-fn disagreement(what: &str, stream: u64, index: u64) -> FormatError {
+pub(super) fn disagreement(what: &str, stream: u64, index: u64) -> FormatError {
     FormatError::corrupt("index", format!("{what} {stream} of the stream is not what the index says of {index}"))
 }
 
@@ -393,7 +337,7 @@ mod tests {
     use super::*;
     use crate::codec::Encoded;
     use crate::container::{MemorySource, Writer};
-    use crate::format::{CodecId, Extent, FileContent, Kind, Mtime};
+    use crate::format::{CodecId, Entry, Extent, FileContent, Kind, Mtime};
 
     fn sample() -> Vec<u8> {
         let mut writer = Writer::new(Vec::new()).unwrap();

@@ -1,14 +1,10 @@
 //! Rules over all entries of an archive (spec/lma-format.md §7.3): what no entry alone can break.
 
-use std::collections::HashMap;
-
+use super::names::NameTree;
 use crate::format::{Entry, EntryBatch, Extent, FormatError, Kind};
 use crate::limits::Limits;
 
 const WHAT: &str = "entry";
-
-/// A name in the tree; the root is node 0.
-type NodeId = usize;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Node {
@@ -23,7 +19,8 @@ enum Node {
 /// Checks entries in stream order: numbering, unique paths, nothing below a non-directory, hard links
 /// to earlier entries, extents within chunks. Memory is linear in the path components seen.
 pub(super) struct EntryRules {
-    names: HashMap<(NodeId, Box<[u8]>), NodeId>,
+    names: NameTree,
+    /// By number in `names`.
     nodes: Vec<Node>,
     entries: u64,
     raw: u64,
@@ -32,7 +29,7 @@ pub(super) struct EntryRules {
 
 impl EntryRules {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { names: HashMap::new(), nodes: vec![Node::Implied], entries: 0, raw: 0, limits: limits.clone() }
+        Self { names: NameTree::default(), nodes: vec![Node::Implied], entries: 0, raw: 0, limits: limits.clone() }
     }
 
     /// Number of entries that follow on the last batch without a gap.
@@ -40,10 +37,15 @@ impl EntryRules {
         self.entries
     }
 
-    /// Charges a batch of `raw_len` unpacked bytes, before it is unpacked.
+    /// Charges a batch of `raw_len` unpacked bytes.
     pub(super) fn charge(&mut self, raw_len: u64) -> Result<(), FormatError> {
         self.raw = self.raw.saturating_add(raw_len);
         FormatError::charge("entry batches together", self.raw, self.limits.entries_raw)
+    }
+
+    /// Whether a charge was refused: so is every other.
+    pub(super) fn is_spent(&self) -> bool {
+        self.raw > self.limits.entries_raw
     }
 
     /// Checks the numbering of a batch.
@@ -77,53 +79,41 @@ impl EntryRules {
         if let Kind::File(content) = &entry.kind {
             check_extents(&content.extents, chunk_len).map_err(corrupt)?;
         }
-        if let Kind::HardLink(target) = &entry.kind
-            && self.find(target).map(|node| self.nodes[node]) != Some(Node::Leaf)
-        {
-            let target = target.escape_ascii();
-            return Err(corrupt(format!("its target {target} is no earlier entry, or a directory")));
+        if let Kind::HardLink(target) = &entry.kind {
+            let place = self.names.locate(target);
+            if place.rest > 0 || self.nodes[place.node as usize] != Node::Leaf {
+                let target = target.escape_ascii();
+                return Err(corrupt(format!("its target {target} is no earlier entry, or a directory")));
+            }
         }
-        let (parents, name) = match entry.path.iter().rposition(|&b| b == b'/') {
-            Some(slash) => (Some(&entry.path[..slash]), &entry.path[slash + 1..]),
-            None => (None, &entry.path[..]),
-        };
-        let mut node = 0;
-        for component in parents.into_iter().flat_map(|parents| parents.split(|&b| b == b'/')) {
-            node = self.child(node, component)?;
-            if self.nodes[node] == Node::Leaf {
+        let leaf = entry.kind != Kind::Directory;
+        let itself = if leaf { Node::Leaf } else { Node::Directory };
+        let place = self.names.locate(&entry.path);
+        let known = &mut self.nodes[place.node as usize];
+        match *known {
+            Node::Leaf if place.rest > 0 => {
                 return Err(corrupt("it is placed below an entry that is not a directory".into()));
             }
-        }
-        let node = self.child(node, name)?;
-        let leaf = entry.kind != Kind::Directory;
-        match self.nodes[node] {
-            Node::Implied if leaf && self.has_children(node) => {
+            Node::Implied | Node::Directory if place.rest > 0 => {}
+            // Names that are implied have others below them.
+            Node::Implied if leaf => {
                 return Err(corrupt("earlier entries are placed below it, it is not a directory".into()));
             }
-            Node::Implied => self.nodes[node] = if leaf { Node::Leaf } else { Node::Directory },
+            Node::Implied => {
+                *known = itself;
+                return Ok(());
+            }
             Node::Directory | Node::Leaf => return Err(corrupt("a second entry has this path".into())),
         }
+        let rest = &entry.path[entry.path.len() - place.rest..];
+        let count = self.nodes.len() + rest.iter().filter(|&&b| b == b'/').count() + 1;
+        FormatError::charge("distinct path components", count as u64 - 1, self.limits.entries)?;
+        let full =
+            FormatError::Limit { what: "distinct path components", actual: count as u64, limit: u32::MAX.into() };
+        self.names.insert(&entry.path, place).ok_or(full)?;
+        self.nodes.resize(count - 1, Node::Implied);
+        self.nodes.push(itself);
         Ok(())
-    }
-
-    fn find(&self, path: &[u8]) -> Option<NodeId> {
-        path.split(|&b| b == b'/').try_fold(0, |node, name| self.names.get(&(node, name.into())).copied())
-    }
-
-    fn child(&mut self, parent: NodeId, name: &[u8]) -> Result<NodeId, FormatError> {
-        let next = self.nodes.len();
-        let node = *self.names.entry((parent, name.into())).or_insert(next);
-        if node == next {
-            FormatError::charge("distinct path components", next as u64, self.limits.entries)?;
-            self.nodes.push(Node::Implied);
-        }
-        Ok(node)
-    }
-
-    /// A node is made for an entry itself or for a name below it, and an entry's own node is new
-    /// unless it was made for a name below it.
-    fn has_children(&self, node: NodeId) -> bool {
-        node + 1 != self.nodes.len()
     }
 }
 

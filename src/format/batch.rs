@@ -2,7 +2,7 @@
 
 use super::extension::read_extensions;
 use super::pack::{pack, unpack};
-use super::{Entry, EntryBatch, FormatError};
+use super::{Entry, EntryBatch, FormatError, Owners};
 use crate::limits::Limits;
 use crate::wire::{Cursor, put_bytes, put_varint};
 
@@ -87,6 +87,14 @@ impl EntryBatch {
     /// # Errors
     /// Corrupt, unsupported, or a limit.
     pub fn decode(head: &[u8], body: &[u8], limits: &Limits) -> Result<Self, FormatError> {
+        Self::decode_with(head, body, limits, Owners::Named)
+    }
+
+    /// [`EntryBatch::decode`], perhaps without the owners' names.
+    ///
+    /// # Errors
+    /// Corrupt, unsupported, or a limit.
+    pub fn decode_with(head: &[u8], body: &[u8], limits: &Limits, owners: Owners) -> Result<Self, FormatError> {
         let head = BatchHead::decode(head)?;
         FormatError::charge("entry batch", head.raw_len, limits.batch_raw)?;
         let raw = unpack(WHAT, head.encoding, body, head.raw_len)?;
@@ -96,7 +104,7 @@ impl EntryBatch {
             let bytes = cursor.bytes(u64::MAX).ok_or_else(|| {
                 FormatError::corrupt(WHAT, format!("it ends within entry {} of {}", entries.len(), head.count))
             })?;
-            entries.push(Entry::decode(bytes, limits)?);
+            entries.push(Entry::decode_with(bytes, limits, owners)?);
         }
         if !cursor.is_empty() {
             return Err(FormatError::corrupt(WHAT, format!("bytes follow its {} entries", head.count)));

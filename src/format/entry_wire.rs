@@ -12,6 +12,15 @@ pub const MAX_OWNER_NAME: usize = 255;
 /// Largest logical size of a file: what `off_t` holds.
 pub const MAX_FILE_SIZE: u64 = i64::MAX as u64;
 
+/// What is kept of the owners of entries that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owners {
+    /// Numbers and names.
+    Named,
+    /// Numbers alone; the names stay empty, which spares two allocations an entry.
+    Numbers,
+}
+
 const WHAT: &str = "entry";
 
 const FILE: u8 = 0;
@@ -59,6 +68,14 @@ impl Entry {
     /// # Errors
     /// Corrupt, unsupported, or a limit.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, FormatError> {
+        Self::decode_with(bytes, limits, Owners::Named)
+    }
+
+    /// [`Entry::decode`], perhaps without the owners' names. They are validated all the same.
+    ///
+    /// # Errors
+    /// Corrupt, unsupported, or a limit.
+    pub fn decode_with(bytes: &[u8], limits: &Limits, owners: Owners) -> Result<Self, FormatError> {
         let mut cursor = Cursor::new(bytes);
         let path = cursor.bytes(u64::MAX).ok_or_else(malformed("path"))?;
         FormatError::charge("path length", path.len() as u64, limits.path)?;
@@ -66,8 +83,8 @@ impl Entry {
         let mode = cursor.varint().and_then(|mode| u16::try_from(mode).ok()).ok_or_else(malformed("mode"))?;
         let uid = cursor.varint32().ok_or_else(malformed("uid"))?;
         let gid = cursor.varint32().ok_or_else(malformed("gid"))?;
-        let user = cursor.bytes(MAX_OWNER_NAME as u64).ok_or_else(malformed("user"))?.to_vec();
-        let group = cursor.bytes(MAX_OWNER_NAME as u64).ok_or_else(malformed("group"))?.to_vec();
+        let user = cursor.bytes(MAX_OWNER_NAME as u64).ok_or_else(malformed("user"))?;
+        let group = cursor.bytes(MAX_OWNER_NAME as u64).ok_or_else(malformed("group"))?;
         let mtime = Mtime {
             secs: unzigzag(cursor.varint().ok_or_else(malformed("mtime.secs"))?),
             nanos: cursor.varint32().ok_or_else(malformed("mtime.nanos"))?,
@@ -75,8 +92,14 @@ impl Entry {
         let xattrs = decode_xattrs(&mut cursor, limits)?;
         let kind = decode_kind(kind, &mut cursor)?;
         read_extensions(WHAT, &mut cursor)?;
-        let entry = Self { path: path.to_vec(), kind, mode, uid, gid, user, group, mtime, xattrs };
-        entry.validate(limits)?;
+        let (kept_user, kept_group) = match owners {
+            Owners::Named => (user.to_vec(), group.to_vec()),
+            Owners::Numbers => (Vec::new(), Vec::new()),
+        };
+        let path = path.to_vec();
+        let entry = Self { path, kind, mode, uid, gid, user: kept_user, group: kept_group, mtime, xattrs };
+        entry.validate_names(&[user, group])?;
+        entry.validate_rest(limits)?;
         Ok(entry)
     }
 
@@ -85,6 +108,20 @@ impl Entry {
     /// # Errors
     /// Corrupt, or a limit.
     pub fn validate(&self, limits: &Limits) -> Result<(), FormatError> {
+        self.validate_names(&[&self.user, &self.group])?;
+        self.validate_rest(limits)
+    }
+
+    fn validate_names(&self, owners: &[&[u8]]) -> Result<(), FormatError> {
+        if owners.iter().any(|owner| owner.len() > MAX_OWNER_NAME || owner.contains(&0)) {
+            let why = "a user or group name is too long or holds a NUL byte";
+            return Err(FormatError::corrupt(WHAT, format!("{}: {why}", self.path.escape_ascii())));
+        }
+        Ok(())
+    }
+
+    /// All but the names of the owners.
+    fn validate_rest(&self, limits: &Limits) -> Result<(), FormatError> {
         FormatError::charge("path length", self.path.len() as u64, limits.path)?;
         let corrupt = |why: String| FormatError::corrupt(WHAT, format!("{}: {why}", self.path.escape_ascii()));
         validate_path(&self.path).map_err(|error| corrupt(error.to_string()))?;
@@ -93,11 +130,6 @@ impl Entry {
         }
         if self.mtime.nanos >= 1_000_000_000 {
             return Err(corrupt(format!("mtime of {} nanoseconds within a second", self.mtime.nanos)));
-        }
-        for owner in [&self.user, &self.group] {
-            if owner.len() > MAX_OWNER_NAME || owner.contains(&0) {
-                return Err(corrupt("a user or group name is too long or holds a NUL byte".into()));
-            }
         }
         self.validate_xattrs(limits)?;
         match &self.kind {
@@ -227,12 +259,12 @@ fn decode_kind(kind: u8, cursor: &mut Cursor<'_>) -> Result<Kind, FormatError> {
     })
 }
 
-/// The vector grows with the extents read, never from their declared count.
+/// The vector grows with the extents read, never from their declared count; most files have one.
 fn decode_content(cursor: &mut Cursor<'_>) -> Result<FileContent, FormatError> {
     let size = cursor.varint().ok_or_else(malformed("size"))?;
     let digest = Digest(cursor.array().ok_or_else(malformed("digest"))?);
     let count = cursor.varint().ok_or_else(malformed("extent count"))?;
-    let mut extents = Vec::new();
+    let mut extents = Vec::with_capacity(usize::from(count > 0));
     for _ in 0..count {
         extents.push(decode_extent(cursor).ok_or_else(malformed("extent"))?);
     }

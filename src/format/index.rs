@@ -11,6 +11,9 @@ const WHAT: &str = "index";
 /// What the tables take beyond the records that they list, at most: their three counts.
 const RAW_SLACK: u64 = 64;
 
+/// Fewest bytes of a chunk in the index: one for each of its fields but the model.
+const CHUNK_SLOT_MIN: u64 = 4;
+
 /// Where a chunk record stands and what its head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkSlot {
@@ -209,7 +212,9 @@ impl Tables<'_> {
 
     fn chunks(&mut self) -> Result<Vec<ChunkSlot>, FormatError> {
         let count = self.varint("chunk count")?;
-        let mut slots = Vec::new();
+        // The count is a claim: reserved is what the bytes that are there can hold.
+        let fit = self.cursor.rest().len() as u64 / CHUNK_SLOT_MIN;
+        let mut slots = Vec::with_capacity(usize::try_from(count.min(fit)).unwrap_or(0));
         let mut end = 0;
         for number in 0..count {
             let (position, stored_len) = self.position(end, |tables| tables.varint32("stored_len"))?;

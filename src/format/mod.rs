@@ -17,7 +17,7 @@ mod record;
 pub use batch::{BATCH_ENTRIES, BATCH_RAW_TARGET, BatchHead};
 pub use chunk::{ChunkHead, CodecId};
 pub use entry::{Entry, EntryBatch, Extent, FileContent, Kind, Mtime, Xattr};
-pub use entry_wire::{MAX_FILE_SIZE, MAX_OWNER_NAME};
+pub use entry_wire::{MAX_FILE_SIZE, MAX_OWNER_NAME, Owners};
 pub use error::FormatError;
 pub use footer::{FOOTER_LEN, FOOTER_MAGIC, Footer};
 pub use header::{HEADER_LEN, HEADER_MAGIC, StreamHeader, VERSION};

@@ -3,10 +3,8 @@
 //! The reader has refused what the format forbids. What is checked again here keeps the table's
 //! own invariants: an entry that breaks one is left out with a message, never the whole archive.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
-
 use super::inode::{HOLE, Inode, Name, NodeKind, Run, Tree};
+use crate::container::{Component, NameTree, NodeId, Place};
 use crate::format::{Entry, Extent, FileContent, Kind, Mtime, validate_path};
 
 /// What an archive does not say: owner and mode of the root, and of parents that have no entry.
@@ -26,68 +24,72 @@ impl Default for ImpliedDir {
     }
 }
 
-/// A name on its way into the table.
-struct Link<'a> {
-    parent: u32,
-    name: &'a [u8],
-    inode: u32,
-}
-
-struct Builder<'a> {
+/// Takes entries up one by one, none of which it keeps.
+pub(super) struct Builder {
     tree: Tree,
-    links: Vec<Link<'a>>,
-    /// Inode by path; the root has the empty path.
-    paths: HashMap<&'a [u8], u32>,
+    names: NameTree,
+    /// Inode by name.
+    inodes: Vec<u32>,
     /// Whether the directory has had an entry of its own, by inode.
     explicit: Vec<bool>,
     implied: ImpliedDir,
     /// The newest time of any entry: the root's.
-    newest: Mtime,
+    newest: Option<Mtime>,
     problems: Vec<String>,
 }
 
 impl Tree {
     /// Builds the table, and says what was left out and why. Parents without an entry are made up;
-    /// they and the root have the newest time of all entries. Time is O(n log n) in entries.
+    /// they and the root have the newest time of all entries.
     #[must_use]
     pub fn build(mut entries: Vec<Entry>, implied: ImpliedDir) -> (Self, Vec<String>) {
-        let xattrs: Vec<_> = entries.iter_mut().map(|e| std::mem::take(&mut e.xattrs).into_boxed_slice()).collect();
-        let newest = entries.iter().map(|e| e.mtime).max().unwrap_or_default();
-        let mut builder = Builder {
-            tree: Self::default(),
-            links: Vec::with_capacity(entries.len()),
-            paths: HashMap::with_capacity(entries.len() + 1),
-            explicit: Vec::with_capacity(entries.len() + 1),
-            implied,
-            newest,
-            problems: Vec::new(),
-        };
-        let root = builder.imply();
-        builder.paths.insert(b"", root);
-        for (entry, xattrs) in entries.iter().zip(xattrs) {
-            match builder.add(entry) {
-                Ok(Some(inode)) if !xattrs.is_empty() => drop(builder.tree.xattrs.insert(inode, xattrs)),
-                Ok(_) => {}
-                Err(why) => builder.problems.push(format!("{}: {why}", entry.path.escape_ascii())),
-            }
-        }
+        let mut builder = Builder::new(implied);
+        entries.iter_mut().for_each(|entry| builder.add(entry));
         builder.finish()
     }
 }
 
-impl<'a> Builder<'a> {
+impl Builder {
+    pub(super) fn new(implied: ImpliedDir) -> Self {
+        let mut builder = Self {
+            tree: Tree::default(),
+            names: NameTree::default(),
+            inodes: Vec::new(),
+            explicit: Vec::new(),
+            implied,
+            newest: None,
+            problems: Vec::new(),
+        };
+        let root = builder.imply();
+        builder.inodes.push(root);
+        builder
+    }
+
+    /// Adds an entry, or notes why not; takes its extended attributes. Time is O(1) for each component of its path.
+    pub(super) fn add(&mut self, entry: &mut Entry) {
+        self.newest = self.newest.max(Some(entry.mtime));
+        match self.place(entry) {
+            Ok(Some(inode)) if !entry.xattrs.is_empty() => {
+                self.tree.xattrs.insert(inode, std::mem::take(&mut entry.xattrs).into_boxed_slice());
+            }
+            Ok(_) => {}
+            Err(why) => self.problems.push(format!("{}: {why}", entry.path.escape_ascii())),
+        }
+    }
+
     /// Adds an entry; the new inode that its extended attributes belong to, if any.
-    fn add(&mut self, entry: &'a Entry) -> Result<Option<u32>, String> {
+    fn place(&mut self, entry: &Entry) -> Result<Option<u32>, String> {
         validate_path(&entry.path).map_err(|error| error.to_string())?;
         if let Kind::HardLink(target) = &entry.kind {
-            let Some(&inode) = self.paths.get(&target[..]) else {
-                return Err(format!("a hard link to {}, which is not there", target.escape_ascii()));
+            let inode = match self.names.locate(target) {
+                Place { node, rest: 0 } => self.inodes[node as usize],
+                _ => return Err(format!("a hard link to {}, which is not there", target.escape_ascii())),
             };
             if self.tree.inodes[inode as usize].kind == NodeKind::Directory {
                 return Err(format!("a hard link to {}, a directory", target.escape_ascii()));
             }
-            self.room_for(&entry.path)?;
-            self.link(&entry.path, inode);
+            let place = self.room_for(&entry.path)?;
+            self.link(&entry.path, place, |_| Ok(inode))?;
             let nlink = &mut self.tree.inodes[inode as usize].nlink;
             *nlink = nlink.saturating_add(1);
             return Ok(None);
@@ -95,27 +97,25 @@ impl<'a> Builder<'a> {
         if entry.kind == Kind::Directory {
             return self.directory(entry).map(Some);
         }
-        self.room_for(&entry.path)?;
-        let inode = self.node(entry)?;
-        self.link(&entry.path, inode);
+        let place = self.room_for(&entry.path)?;
+        let inode = self.link(&entry.path, place, |builder| builder.node(entry))?;
         self.tree.allocated = self.tree.allocated.saturating_add(self.tree.inodes[inode as usize].allocated);
         Ok(Some(inode))
     }
 
-    fn directory(&mut self, entry: &'a Entry) -> Result<u32, String> {
-        let inode = match self.paths.get(&entry.path[..]) {
-            Some(&known) => {
+    fn directory(&mut self, entry: &Entry) -> Result<u32, String> {
+        let inode = match self.names.locate(&entry.path) {
+            Place { node, rest: 0 } => {
+                let known = self.inodes[node as usize];
                 let is_directory = self.tree.inodes[known as usize].kind == NodeKind::Directory;
                 if !is_directory || self.explicit[known as usize] {
                     return Err("the path is in the archive twice".into());
                 }
                 known
             }
-            None => {
-                self.room_for(&entry.path)?;
-                let inode = self.imply();
-                self.link(&entry.path, inode);
-                inode
+            _ => {
+                let place = self.room_for(&entry.path)?;
+                self.link(&entry.path, place, |builder| Ok(builder.imply()))?
             }
         };
         self.explicit[inode as usize] = true;
@@ -131,8 +131,9 @@ impl<'a> Builder<'a> {
         self.push(Inode {
             size: 0,
             allocated: 0,
-            secs: self.newest.secs,
-            nanos: self.newest.nanos,
+            // The newest of all, once they are known.
+            secs: 0,
+            nanos: 0,
             uid,
             gid,
             nlink: 2,
@@ -153,7 +154,7 @@ impl<'a> Builder<'a> {
     }
 
     /// An inode that is neither directory nor hard link.
-    fn node(&mut self, entry: &'a Entry) -> Result<u32, String> {
+    fn node(&mut self, entry: &Entry) -> Result<u32, String> {
         let mut inode = Inode {
             size: 0,
             allocated: 0,
@@ -173,7 +174,7 @@ impl<'a> Builder<'a> {
             Kind::Symlink(target) => {
                 inode.kind = NodeKind::Symlink;
                 inode.size = target.len() as u64;
-                (inode.first, inode.count) = (self.text(target)?, target.len() as u32);
+                (inode.first, inode.count) = (self.target(target)?, target.len() as u32);
             }
             Kind::Fifo => inode.kind = NodeKind::Fifo,
             Kind::CharDevice { major, minor } => {
@@ -224,83 +225,104 @@ impl<'a> Builder<'a> {
         Err(why)
     }
 
-    fn text(&mut self, bytes: &[u8]) -> Result<u32, String> {
-        let start = u32::try_from(self.tree.text.len()).map_err(|_| "more than 4 GiB of names and link targets")?;
-        self.tree.text.extend_from_slice(bytes);
+    /// Where a link's target starts.
+    fn target(&mut self, bytes: &[u8]) -> Result<u32, String> {
+        let start = u32::try_from(self.tree.targets.len()).map_err(|_| "more than 4 GiB of link targets")?;
+        self.tree.targets.extend_from_slice(bytes);
         Ok(start)
     }
 
-    /// Whether the path is free, and below directories alone.
-    fn room_for(&self, path: &'a [u8]) -> Result<(), String> {
-        if self.paths.contains_key(path) {
+    /// Where the path goes, if it is free, and below directories alone.
+    fn room_for(&mut self, path: &[u8]) -> Result<Place, String> {
+        let place = self.names.locate(path);
+        if place.rest == 0 {
             return Err("the path is in the archive twice".into());
         }
-        let mut ancestor = path;
-        let known = loop {
-            // Ends at the root, the empty path, at the latest.
-            ancestor = parent_of(ancestor);
-            if let Some(&known) = self.paths.get(ancestor) {
-                break known;
+        if !self.names.has_room(place) {
+            return Err("more than 4 GiB of names".into());
+        }
+        match self.tree.inodes[self.inodes[place.node as usize] as usize].kind {
+            NodeKind::Directory => Ok(place),
+            _ => {
+                let known = &path[..path.len() - place.rest - 1];
+                Err(format!("{} is not a directory", known.escape_ascii()))
             }
-        };
-        match self.tree.inodes[known as usize].kind {
-            NodeKind::Directory => Ok(()),
-            _ => Err(format!("{} is not a directory", ancestor.escape_ascii())),
         }
     }
 
-    /// Gives the inode a name that [`Builder::room_for`] has found free, and makes the parents that are missing.
-    fn link(&mut self, path: &'a [u8], inode: u32) {
-        let (mut path, mut inode) = (path, inode);
-        loop {
-            let Slot::Vacant(slot) = self.paths.entry(path) else { return };
-            slot.insert(inode);
-            let up = parent_of(path);
-            let name = if up.is_empty() { path } else { &path[up.len() + 1..] };
-            let parent = match self.paths.get(up) {
-                Some(&parent) => parent,
-                None => self.imply(),
-            };
-            self.links.push(Link { parent, name, inode });
-            (path, inode) = (up, parent);
+    /// Gives the inode that `make` makes a name that [`Builder::room_for`] has found free, and makes the parents that
+    /// are missing.
+    fn link(
+        &mut self,
+        path: &[u8],
+        place: Place,
+        make: impl FnOnce(&mut Self) -> Result<u32, String>,
+    ) -> Result<u32, String> {
+        let inode = make(self)?;
+        let node = self.names.insert(path, place).ok_or("more than 4 GiB of names")?;
+        while self.inodes.len() < node as usize {
+            let parent = self.imply();
+            self.inodes.push(parent);
         }
+        self.inodes.push(inode);
+        Ok(inode)
     }
 
-    fn finish(mut self) -> (Tree, Vec<String>) {
-        drop(std::mem::take(&mut self.paths));
-        let mut links = std::mem::take(&mut self.links);
-        links.sort_unstable_by(|a, b| (a.parent, a.name).cmp(&(b.parent, b.name)));
-        self.tree.names.reserve_exact(links.len());
-        self.tree.text.reserve_exact(links.iter().map(|l| l.name.len()).sum());
-        for link in links {
-            let (start, len) = match (self.text(link.name), u8::try_from(link.name.len())) {
-                (Ok(start), Ok(len)) => (start, len),
-                (Err(why), _) => {
-                    self.problems.push(format!("{}: {why}", link.name.escape_ascii()));
-                    continue;
-                }
-                // `validate_path` has bounded every component.
-                (_, Err(_)) => continue,
-            };
-            let at = u32::try_from(self.tree.names.len()).unwrap_or(u32::MAX);
-            self.tree.names.push(Name { start, inode: link.inode, len });
-            let is_directory = self.tree.inodes[link.inode as usize].kind == NodeKind::Directory;
-            let parent = &mut self.tree.inodes[link.parent as usize];
-            if parent.count == 0 {
-                parent.first = at;
-            }
-            parent.count += 1;
-            if is_directory {
-                parent.nlink = parent.nlink.saturating_add(1);
-                self.tree.inodes[link.inode as usize].parent = link.parent;
+    /// The table, and what was left out of it and why.
+    pub(super) fn finish(mut self) -> (Tree, Vec<String>) {
+        let newest = self.newest.unwrap_or_default();
+        for (inode, explicit) in self.tree.inodes.iter_mut().zip(&self.explicit) {
+            if inode.kind == NodeKind::Directory && !explicit {
+                (inode.secs, inode.nanos) = (newest.secs, newest.nanos);
             }
         }
+        self.group();
+        self.tree.text = self.names.into_text();
+        self.tree.sort();
         self.tree.inodes.shrink_to_fit();
         self.tree.runs.shrink_to_fit();
+        self.tree.text.shrink_to_fit();
         (self.tree, self.problems)
+    }
+
+    /// Lays the names out by directory: counted, not sorted.
+    fn group(&mut self) {
+        let count = self.inodes.len();
+        // Where the names of a directory go on, by the directory's node.
+        let mut next = vec![0u32; count];
+        (1..count).for_each(|node| next[self.names.name(node as NodeId).parent as usize] += 1);
+        let mut end = 0;
+        for (next, &inode) in next.iter_mut().zip(&self.inodes) {
+            let inode = &mut self.tree.inodes[inode as usize];
+            if inode.kind == NodeKind::Directory {
+                (inode.first, inode.count) = (end, *next);
+                end += *next;
+                *next = inode.first;
+            }
+        }
+        self.tree.names = vec![Name { start: 0, inode: 0, len: 0 }; count - 1];
+        for (node, &inode) in self.inodes.iter().enumerate().skip(1) {
+            let Component { parent, start, len } = self.names.name(node as NodeId);
+            let at = &mut next[parent as usize];
+            // `validate_path` has bounded every component.
+            self.tree.names[*at as usize] = Name { start, inode, len: len as u8 };
+            *at += 1;
+            let parent = self.inodes[parent as usize];
+            if self.tree.inodes[inode as usize].kind == NodeKind::Directory {
+                self.tree.inodes[inode as usize].parent = parent;
+                let nlink = &mut self.tree.inodes[parent as usize].nlink;
+                *nlink = nlink.saturating_add(1);
+            }
+        }
     }
 }
 
-fn parent_of(path: &[u8]) -> &[u8] {
-    path.iter().rposition(|&b| b == b'/').map_or(&[], |at| &path[..at])
+impl Tree {
+    /// Sorts the names within each directory, which often are in order or of few ascending runs.
+    fn sort(&mut self) {
+        let text = |name: &Name| &self.text[name.start as usize..][..name.len.into()];
+        for directory in self.inodes.iter().filter(|inode| inode.kind == NodeKind::Directory) {
+            self.names[directory.first as usize..][..directory.count as usize].sort_by(|a, b| text(a).cmp(text(b)));
+        }
+    }
 }

@@ -71,7 +71,7 @@ pub(super) struct Run {
 pub(super) const HOLE: u64 = u64::MAX;
 
 /// What is known of an inode besides its names. `first` and `count` select, by kind: children of a
-/// directory in `names`, runs of a file in `runs`, the target of a link in `text`.
+/// directory in `names`, runs of a file in `runs`, the target of a link in `targets`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inode {
     pub(super) size: u64,
@@ -108,8 +108,10 @@ pub struct Tree {
     /// Grouped by directory, ascending by name within.
     pub(super) names: Vec<Name>,
     pub(super) runs: Vec<Run>,
-    /// Names and link targets.
+    /// The names.
     pub(super) text: Vec<u8>,
+    /// The targets of symbolic links.
+    pub(super) targets: Vec<u8>,
     pub(super) xattrs: HashMap<u32, Box<[Xattr]>>,
     /// Sum of the files' allocated bytes.
     pub(super) allocated: u64,
@@ -147,9 +149,8 @@ impl Tree {
         Ok((inode, names))
     }
 
-    pub(super) fn text(&self, start: u32, len: usize) -> &[u8] {
-        let start = start as usize;
-        self.text.get(start..start + len).unwrap_or_default()
+    fn text(&self, name: &Name) -> &[u8] {
+        bytes(&self.text, name.start, name.len.into())
     }
 
     /// The runs of a regular file.
@@ -175,6 +176,16 @@ impl Tree {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.inodes.is_empty()
+    }
+
+    /// Bytes of memory that the tables take, extended attributes left out.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.inodes.capacity() * size_of::<Inode>()
+            + self.names.capacity() * size_of::<Name>()
+            + self.runs.capacity() * size_of::<Run>()
+            + self.text.capacity()
+            + self.targets.capacity()
     }
 
     /// Bytes of all files that are not in holes, each inode counted once.
@@ -224,7 +235,7 @@ impl Tree {
             b".." => return Ok(u64::from(directory.parent) + 1),
             _ => {}
         }
-        let at = names.binary_search_by(|n| self.text(n.start, n.len.into()).cmp(name)).map_err(|_| Errno::ENOENT)?;
+        let at = names.binary_search_by(|n| self.text(n).cmp(name)).map_err(|_| Errno::ENOENT)?;
         Ok(u64::from(names[at].inode) + 1)
     }
 
@@ -239,7 +250,7 @@ impl Tree {
         let dots = dots.into_iter().map(|(ino, name)| (ino, NodeKind::Directory, name));
         let names = names.iter().map(|n| {
             let kind = self.inodes.get(n.inode as usize).map_or(NodeKind::File, |inode| inode.kind);
-            (u64::from(n.inode) + 1, kind, self.text(n.start, n.len.into()))
+            (u64::from(n.inode) + 1, kind, self.text(n))
         });
         let skip = usize::try_from(offset).unwrap_or(usize::MAX);
         // Skipped in parts: `skip` over a chain would step, over slices and ranges it jumps.
@@ -254,7 +265,7 @@ impl Tree {
     pub fn link_target(&self, ino: u64) -> Result<&[u8], Errno> {
         let inode = self.inode(ino)?;
         match inode.kind {
-            NodeKind::Symlink => Ok(self.text(inode.first, inode.count as usize)),
+            NodeKind::Symlink => Ok(bytes(&self.targets, inode.first, inode.count as usize)),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -268,4 +279,9 @@ impl Tree {
         let index = u32::try_from(Self::index(ino)?).map_err(|_| Errno::ENOENT)?;
         Ok(self.xattrs.get(&index).map_or(&[], |list| &**list))
     }
+}
+
+fn bytes(text: &[u8], start: u32, len: usize) -> &[u8] {
+    let start = start as usize;
+    text.get(start..start + len).unwrap_or_default()
 }

@@ -17,6 +17,7 @@ mod fs;
 mod fuse;
 mod gate;
 mod inode;
+mod load;
 mod notes;
 mod reading;
 mod run;

@@ -6,11 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::build::ImpliedDir;
 use super::cache::{CacheOptions, ChunkCache};
 use super::decoder::Decoder;
 use super::fs::{Fs, ReadOptions};
-use super::inode::Tree;
 use super::worker::Workers;
 use crate::cache::{ArchiveCache, CachedChunks};
 use crate::container::Reader;
@@ -93,26 +91,7 @@ pub fn serve(
 
 /// The file system of an archive, not yet mounted.
 fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions, progress: &dyn Progress) -> Result<Fs> {
-    let entries = match reader.entries() {
-        Ok(entries) => entries,
-        Err(error) if !error.is_damage() => return Err(error.into()),
-        Err(error) => {
-            let (entries, problems) = reader.entries_lossy();
-            if entries.is_empty() {
-                return Err(error.into());
-            }
-            problems.iter().for_each(|problem| progress.warn(&problem.to_string()));
-            progress.warn(&format!("{error}; mounting the {} entries that can be read", entries.len()));
-            entries
-        }
-    };
-    let implied = ImpliedDir {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        ..ImpliedDir::default()
-    };
-    let (tree, problems) = Tree::build(entries, implied);
-    problems.iter().for_each(|problem| progress.warn(&format!("left out of the mount: {problem}")));
+    let tree = super::load::load(&reader, progress)?;
     let io = |action| Error::io(action, &options.mountpoint);
     let decoder = Decoder::new(CachedChunks::new(reader, options.disk.clone()), models, options.offline);
     let cache = CacheOptions {

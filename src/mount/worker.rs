@@ -20,7 +20,8 @@ pub const QUEUE_BOUND: usize = 4096;
 /// arrival. Dropped, it finishes the decodes in progress, fails those that wait, and joins its threads.
 pub struct Workers {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    most: usize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -31,14 +32,17 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     leads: Vec<Lead>,
+    /// Threads that wait for one.
+    idle: usize,
     stop: bool,
 }
 
 impl Queue {
-    /// The oldest that somebody waits for, else the oldest.
+    /// The most urgent; of several the oldest.
     fn next(&mut self) -> Option<Lead> {
-        let at = self.leads.iter().position(|lead| lead.urgency() == Urgency::Waited).unwrap_or(0);
-        (at < self.leads.len()).then(|| self.leads.remove(at))
+        let waited = self.leads.iter().position(|lead| lead.urgency() == Urgency::Waited);
+        let at = waited.or_else(|| (0..self.leads.len()).rev().max_by_key(|&at| self.leads[at].urgency()));
+        at.map(|at| self.leads.remove(at))
     }
 }
 
@@ -56,7 +60,11 @@ impl Shared {
                 }
                 match queue.next() {
                     Some(lead) => break lead,
-                    None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                    None => {
+                        queue.idle += 1;
+                        queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                        queue.idle -= 1;
+                    }
                 }
             };
             drop(queue);
@@ -70,19 +78,27 @@ impl Shared {
 }
 
 impl Workers {
-    /// Starts `count` threads, at least one. Each decodes one chunk at a time.
+    /// A pool of up to `most` threads, at least one. Each decodes one chunk at a time. The first is started at once,
+    /// so that there is one, the others when there is work for them.
     ///
     /// # Errors
     /// The system's answer where a thread cannot be started.
-    pub fn start(count: usize) -> io::Result<Self> {
+    pub fn start(most: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new() });
-        let mut workers = Self { shared, threads: Vec::new() };
-        for number in 0..count.max(1) {
-            let shared = Arc::clone(&workers.shared);
-            let thread = thread::Builder::new().name(format!("decode-{number}")).spawn(move || shared.work())?;
-            workers.threads.push(thread);
-        }
+        let workers = Self { shared, most: most.max(1), threads: Mutex::default() };
+        workers.grow()?;
         Ok(workers)
+    }
+
+    /// One thread more, if there may be.
+    fn grow(&self) -> io::Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if threads.len() < self.most {
+            let shared = Arc::clone(&self.shared);
+            let name = format!("decode-{}", threads.len());
+            threads.push(thread::Builder::new().name(name).spawn(move || shared.work())?);
+        }
+        Ok(())
     }
 
     /// Queues a decode. Above [`QUEUE_BOUND`], and while the pool stops, the lead is dropped, which fails its readers.
@@ -94,8 +110,13 @@ impl Workers {
             return;
         }
         queue.leads.push(lead);
+        let busy = queue.leads.len() > queue.idle;
         drop(queue);
         self.shared.wake.notify_one();
+        if busy && let Err(error) = self.grow() {
+            // Those that there are will do.
+            tracing::warn!("starting a thread to decode: {error}");
+        }
     }
 }
 
@@ -108,7 +129,8 @@ impl Drop for Workers {
         };
         self.shared.wake.notify_all();
         drop(waiting);
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             // A worker never panics outside `catch_unwind`, and there is nobody to tell if it did.
             drop(thread.join());
         }
