@@ -211,6 +211,7 @@ fn the_mount_tells_of_itself_to_those_who_ask_by_name() {
     assert_eq!(tell("user.lma.ratio").as_deref(), Some("4.000"));
     assert_eq!(tell("user.lma.codec").as_deref(), Some("mix"));
     assert_eq!(tell("user.lma.chunks").as_deref(), Some("2"));
+    assert_eq!(tell("user.lma.digest").map(|hex| hex.len()), Some(64));
     assert_eq!(tell("user.lma.cached").as_deref(), Some("0"));
     fs::read(&file).unwrap();
     // The last bytes are served a moment before their chunk is kept.

@@ -187,7 +187,11 @@ impl Builder {
             }
             Kind::Directory | Kind::HardLink(_) => return Err("not an inode of its own".into()),
         }
-        Ok(self.push(inode))
+        let index = self.push(inode);
+        if let Kind::File(content) = &entry.kind {
+            self.tree.digests.push((index, content.digest));
+        }
+        Ok(index)
     }
 
     fn content(&mut self, content: &FileContent, inode: &mut Inode) -> Result<(), String> {
@@ -280,6 +284,7 @@ impl Builder {
         self.tree.text = self.names.into_text();
         self.tree.sort();
         self.tree.inodes.shrink_to_fit();
+        self.tree.digests.shrink_to_fit();
         self.tree.runs.shrink_to_fit();
         self.tree.text.shrink_to_fit();
         (self.tree, self.problems)

@@ -32,7 +32,11 @@ const THREADS: usize = 4;
 /// Readahead requests that may be in flight; the kernel's own 12 would keep lanes idle.
 const BACKGROUND: u16 = 64;
 
-struct Adapter(Fs);
+struct Adapter {
+    fs: Fs,
+    /// Whether the kernel wants directories to be opened: newer ones are told once that there is no need.
+    opens_directories: bool,
+}
 
 /// Mounts, and serves on threads of its own.
 ///
@@ -54,7 +58,8 @@ pub(super) fn mount(fs: Fs, options: &MountOptions) -> io::Result<Mounted> {
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
-    let mut session = Session::new(Adapter(fs), AsRef::<Path>::as_ref(&options.mountpoint), &config)?.spawn()?;
+    let adapter = Adapter { fs, opens_directories: true };
+    let mut session = Session::new(adapter, AsRef::<Path>::as_ref(&options.mountpoint), &config)?.spawn()?;
     let serving = std::mem::replace(&mut session.guard, thread::spawn(|| Ok(())));
     // When it is dropped, fuser 0.18 unmounts the directory even where it was unmounted before: whatever is mounted
     // there by then. Its file stays open until this process ends.
@@ -150,9 +155,10 @@ impl Filesystem for Adapter {
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ];
         // Then the kernel checks ACLs, which costs a request for each inode: only where there are some.
-        if self.0.tree().has_acls() {
+        if self.fs.tree().has_acls() {
             wanted.push(InitFlags::FUSE_POSIX_ACL);
         }
+        self.opens_directories = !config.capabilities().contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
         for flag in wanted {
             // An older kernel does without.
             let _ = config.add_capabilities(flag);
@@ -163,28 +169,28 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.0.lookup(parent.0, name.as_bytes()) {
+        match self.fs.lookup(parent.0, name.as_bytes()) {
             Ok(attr) => reply.entry(&lifetime(attr.ino), &file_attr(&attr), Generation(0)),
             Err(errno) => reply.error(errno.into()),
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.0.getattr(ino.0) {
+        match self.fs.getattr(ino.0) {
             Ok(attr) => reply.attr(&lifetime(attr.ino), &file_attr(&attr)),
             Err(errno) => reply.error(errno.into()),
         }
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.0.readlink(ino.0) {
+        match self.fs.readlink(ino.0) {
             Ok(target) => reply.data(target),
             Err(errno) => reply.error(errno.into()),
         }
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        match self.0.open(ino.0, flags.acc_mode() != OpenAccMode::O_RDONLY) {
+        match self.fs.open(ino.0, flags.acc_mode() != OpenAccMode::O_RDONLY) {
             Ok(Opening::Cached) => {
                 reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
             }
@@ -206,7 +212,7 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.0.read(request.pid(), ino.0, offset, size, move |result| match result {
+        self.fs.read(request.pid(), ino.0, offset, size, move |result| match result {
             Ok(bytes) => reply.data(&bytes),
             Err(errno) => reply.error(errno.into()),
         });
@@ -222,19 +228,21 @@ impl Filesystem for Adapter {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        self.0.release(ino.0);
+        self.fs.release(ino.0);
         reply.ok();
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.0.opendir(ino.0) {
+        match self.fs.opendir(ino.0) {
+            // Then it opens them by itself, and keeps what it has read of them.
+            Ok(()) if !self.opens_directories => reply.error(fuser::Errno::ENOSYS),
             Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE),
             Err(errno) => reply.error(errno.into()),
         }
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        match self.0.readdir(ino.0, offset) {
+        match self.fs.readdir(ino.0, offset) {
             Ok(lines) => {
                 for line in lines {
                     if reply.add(INodeNo(line.ino), line.next, file_type(line.kind), OsStr::from_bytes(line.name)) {
@@ -248,12 +256,12 @@ impl Filesystem for Adapter {
     }
 
     fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
-        let lines = match self.0.readdir(ino.0, offset) {
+        let lines = match self.fs.readdir(ino.0, offset) {
             Ok(lines) => lines,
             Err(errno) => return reply.error(errno.into()),
         };
         for line in lines {
-            let Ok(attr) = self.0.getattr(line.ino) else { continue };
+            let Ok(attr) = self.fs.getattr(line.ino) else { continue };
             let (ino, name) = (INodeNo(line.ino), OsStr::from_bytes(line.name));
             if reply.add(ino, line.next, name, &FOREVER, &file_attr(&attr), Generation(0)) {
                 break;
@@ -264,16 +272,16 @@ impl Filesystem for Adapter {
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
         const BLOCK: u32 = 4096;
-        let totals = self.0.totals();
+        let totals = self.fs.totals();
         reply.statfs(totals.bytes.div_ceil(BLOCK.into()), 0, 0, totals.inodes, 0, BLOCK, 255, BLOCK);
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        reply_xattr(self.0.getxattr(ino.0, name.as_bytes()), size, reply);
+        reply_xattr(self.fs.getxattr(ino.0, name.as_bytes()), size, reply);
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self.0.listxattr(ino.0);
+        let names = self.fs.listxattr(ino.0);
         reply_xattr(names.map(Cow::Owned), size, reply);
     }
 
@@ -283,7 +291,8 @@ impl Filesystem for Adapter {
             libc::SEEK_HOLE => Seek::Hole,
             _ => return reply.error(Errno::EINVAL.into()),
         };
-        let found = u64::try_from(offset).map_err(|_| Errno::ENXIO).and_then(|offset| self.0.seek(ino.0, offset, what));
+        let found =
+            u64::try_from(offset).map_err(|_| Errno::ENXIO).and_then(|offset| self.fs.seek(ino.0, offset, what));
         match found.map(i64::try_from) {
             Ok(Ok(offset)) => reply.offset(offset),
             Ok(Err(_)) => reply.error(Errno::ENXIO.into()),

@@ -39,7 +39,7 @@ struct Sum {
 }
 
 impl Fs {
-    /// The mount's own attributes of a file: `user.lma.ratio`, `.codec`, `.chunks`, `.cached`; `None` for any
+    /// The mount's own attributes of a file: `user.lma.ratio`, `.codec`, `.chunks`, `.cached`, `.digest`; `None` for any
     /// other name.
     pub(super) fn own_xattr(&self, ino: u64, name: &[u8]) -> Option<Result<Vec<u8>, Errno>> {
         let name = name.strip_prefix(PREFIX)?;
@@ -49,6 +49,11 @@ impl Fs {
             b"codec" => |sum| sum.codecs.join(","),
             b"chunks" => |sum| sum.chunks.to_string(),
             b"cached" => |sum| sum.cached.to_string(),
+            b"digest" => {
+                return Some(
+                    self.tree().digest(ino).map(|digest| digest.to_string().into_bytes()).ok_or(Errno::ENODATA),
+                );
+            }
             _ => return None,
         };
         Some(self.sum(ino).map(|sum| tell(&sum).into_bytes()))
