@@ -17,6 +17,9 @@ use super::reading::Pending;
 /// How often those who wait are looked after.
 const POLL: Duration = Duration::from_millis(25);
 
+/// It is never longer than this.
+const LONGEST_POLL: Duration = Duration::from_millis(100);
+
 /// The watch over reads that wait. Dropped, it joins its thread.
 pub(super) struct Watch {
     shared: Arc<Shared>,
@@ -91,8 +94,8 @@ impl Shared {
             for (reader, since, read) in waiting {
                 self.look_after(reader, since, &read);
             }
-            // Many who wait are looked after less often, so that it never costs more than a part of a processor.
-            thread::sleep(POLL.max(started.elapsed() * 8));
+            // Very many who wait are looked after less often, so that it never costs a whole processor.
+            thread::sleep(started.elapsed().clamp(POLL, LONGEST_POLL));
             state = self.lock();
         }
     }
