@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cargo bench --bench ratio -- [--files quick|table|all|none|PATH,PATH...] [--media DIR] [--corpus DIR]
-//!     [--sizes 16K,64K,256K,1M] [--limit BYTES] [--codecs auto,lm,...] [--threads N] [--streams N] [--alone]
-//!     [--peers NAME,NAME... | --no-peers | --peers-only] [--cache DIR] [--fresh] [--no-decode]
+//!     [--sizes 16K,64K,256K,1M] [--limit BYTES] [--codecs auto,lm,...] [--levels 1-9] [--threads N] [--streams N]
+//!     [--alone] [--peers NAME,NAME... | --no-peers | --peers-only] [--cache DIR] [--fresh] [--no-decode]
 //!     [--goals] [--md OUT.md] [--json OUT.json]
 //! cargo bench --bench ratio -- --from OUT.json[,OTHER.json...] [--goals] [--md OUT.md]
 //! ```
@@ -17,6 +17,9 @@
 //! are those of the bare streams, without the headers of an archive. What they made is kept below
 //! `target/ratio-cache`, so that a second run costs nothing; those that are not installed are left out
 //! (`scripts/deps.sh bench` installs them), and `--peers xz,zpaq` measures these alone.
+//!
+//! `--levels` makes the archives of `create -1` to `-9`, in chunks of the level's own size as far as `--sizes` names it;
+//! without `--codecs` these alone.
 //!
 //! Speeds are per second of processor time, so per core. Files of a class are made into archives side by side, because
 //! they share the lanes of the model; with `--alone` each has its own turn, and the tables its speed. `--no-decode`
@@ -50,9 +53,9 @@ use lma::archive::{MAX_CHUNK_SIZE, MIN_CHUNK_SIZE};
 use measures::{Measure, Measures};
 use ours::Lma;
 
-const VALUED: [&str; 13] = [
-    "files", "media", "corpus", "sizes", "limit", "codecs", "threads", "streams", "peers", "cache", "md", "json",
-    "from",
+const VALUED: [&str; 14] = [
+    "files", "media", "corpus", "sizes", "limit", "codecs", "levels", "threads", "streams", "peers", "cache", "md",
+    "json", "from",
 ];
 
 const FLAGS: [&str; 6] = ["alone", "no-peers", "peers-only", "fresh", "no-decode", "goals"];

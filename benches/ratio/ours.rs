@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lma::archive::{self, CreateOptions, Input};
-use lma::codec::Choice;
+use lma::archive::{self, CreateOptions, Input, default_chunk_size};
+use lma::codec::{Choice, Level};
 use lma::container::{MemorySource, Reader, verify};
 use lma::format::{ChunkSlot, CodecId};
 use lma::limits::Limits;
@@ -24,15 +24,46 @@ pub(crate) struct Ours {
     choice: Choice,
     /// Whether it uses a model.
     model: bool,
+    /// For `--levels`; it has chunks of its own size.
+    level: Option<u8>,
+}
+
+impl Ours {
+    const fn codec(name: &'static str, choice: Choice, model: bool) -> Self {
+        Self { name, choice, model, level: None }
+    }
+
+    const fn level(name: &'static str, level: u8) -> Self {
+        Self { name, choice: Choice::Auto, model: level > Level::FAST.get(), level: Some(level) }
+    }
+
+    /// The level; the default one where a codec was asked for.
+    fn at(&self) -> Level {
+        self.level.and_then(Level::new).unwrap_or_default()
+    }
+
+    /// Whether it makes chunks of this size.
+    fn cuts(&self, chunk_size: usize) -> bool {
+        self.level.is_none() || default_chunk_size(self.at()) as usize == chunk_size
+    }
 }
 
 /// Those that there are; without `--codecs`, all that are measured by default.
 pub(crate) const OURS: &[Ours] = &[
-    Ours { name: "auto", choice: Choice::Auto, model: true },
-    Ours { name: "lm", choice: Choice::Only(CodecId::Lm), model: true },
-    Ours { name: "cm", choice: Choice::Only(CodecId::Cm), model: false },
-    Ours { name: "mix", choice: Choice::Only(CodecId::Mix), model: true },
-    Ours { name: "zstd", choice: Choice::Only(CodecId::Zstd), model: false },
+    Ours::codec("auto", Choice::Auto, true),
+    Ours::codec("lm", Choice::Only(CodecId::Lm), true),
+    Ours::codec("cm", Choice::Only(CodecId::Cm), false),
+    Ours::codec("mix", Choice::Only(CodecId::Mix), true),
+    Ours::codec("zstd", Choice::Only(CodecId::Zstd), false),
+    Ours::level("-1", 1),
+    Ours::level("-2", 2),
+    Ours::level("-3", 3),
+    Ours::level("-4", 4),
+    Ours::level("-5", 5),
+    Ours::level("-6", 6),
+    Ours::level("-7", 7),
+    Ours::level("-8", 8),
+    Ours::level("-9", 9),
 ];
 
 /// Measured only where asked for.
@@ -55,15 +86,19 @@ impl Lma {
     /// # Errors
     /// There is no such codec; the model's.
     pub(crate) fn new(arguments: &Arguments) -> Result<Self, Failure> {
-        let codecs: Vec<&Ours> = match arguments.get("codecs") {
-            None => OURS.iter().filter(|ours| !ON_DEMAND.contains(&ours.name)).collect(),
+        let levels = arguments.get("levels").map(levels).transpose()?.unwrap_or_default();
+        let mut codecs: Vec<&Ours> = match arguments.get("codecs") {
+            None if !levels.is_empty() => Vec::new(),
+            None => OURS.iter().filter(|ours| ours.level.is_none() && !ON_DEMAND.contains(&ours.name)).collect(),
             Some(names) => {
-                let find = |name: &str| OURS.iter().find(|ours| ours.name == name);
-                let known = || OURS.iter().map(|ours| ours.name).collect::<Vec<_>>().join(", ");
+                let codecs = || OURS.iter().filter(|ours| ours.level.is_none());
+                let find = |name: &str| codecs().find(|ours| ours.name == name);
+                let known = || codecs().map(|ours| ours.name).collect::<Vec<_>>().join(", ");
                 let find = |name: &str| find(name).ok_or_else(|| format!("{name} is no codec: {}", known()));
                 names.split(',').map(find).collect::<Result<_, _>>()?
             }
         };
+        codecs.extend(OURS.iter().filter(|ours| ours.level.is_some_and(|level| levels.contains(&level))));
         let streams = arguments.size("streams", "16")?;
         let model = codecs.iter().any(|ours| ours.model).then(|| models(arguments.threads()?, streams)).transpose()?;
         Ok(Self { codecs, model, streams, decode: !arguments.has("no-decode"), alone: arguments.has("alone") })
@@ -76,7 +111,7 @@ impl Lma {
     /// Archives cannot be made, or are damaged.
     pub(crate) fn measure(&self, files: &Files, chunk_size: usize) -> Result<Vec<Measure>, Failure> {
         let mut measures = Vec::new();
-        for ours in &self.codecs {
+        for ours in self.codecs.iter().filter(|ours| ours.cuts(chunk_size)) {
             let together = |a: &Sample, b: &Sample| !self.alone && a.class == b.class;
             for batch in files.samples.chunk_by(together) {
                 measures.extend(self.batch(ours, files, batch, chunk_size)?);
@@ -117,6 +152,7 @@ impl Lma {
         let options = CreateOptions {
             chunk_size: u32::try_from(chunk_size)?,
             choice: ours.choice,
+            level: ours.at(),
             model,
             workers: self.streams,
             ..CreateOptions::default()
@@ -145,6 +181,20 @@ impl Lma {
         let model = self.model.as_ref().map(|(_, model)| format!(" with {}", model.record.name));
         format!("lma {}{}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
     }
+}
+
+/// `1-9`, or `1,3,6`.
+fn levels(text: &str) -> Result<Vec<u8>, Failure> {
+    let level = |text: &str| {
+        let level = text.parse().ok().and_then(Level::new);
+        level.map(Level::get).ok_or_else(|| format!("{text} is no level: 1 to 9"))
+    };
+    let mut levels = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        levels.extend(level(first)?..=level(last)?);
+    }
+    Ok(levels)
 }
 
 /// How many chunks of an archive each codec made.

@@ -25,7 +25,7 @@ chmod 640 golden/text.md
 find golden -type f | LC_ALL=C sort | xargs sha256sum > "$here/$name.sha256"
 for codec; do
     case $codec in
-    lm | auto) model="--model $here/../data/tiny.gguf" ;;
+    lm | mix | auto) model="--model $here/../data/tiny.gguf" ;;
     *) model= ;;
     esac
     # shellcheck disable=SC2086

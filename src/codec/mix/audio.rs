@@ -2,27 +2,80 @@
 
 use super::contexts::Expected;
 use super::history::{History, hash};
-use super::kernel::CONTEXTS;
+use super::kernel::{BOUND, CONTEXTS};
+use super::lms::Lms;
 use super::maths::Maths;
+use super::squares::Squares;
 
-/// Taps of the adaptive predictor, over both channels.
+/// Samples that the long and the short predictor see, of both channels.
 const TAPS: usize = 32;
-/// Predictions of a sample.
+const FEW: usize = 16;
+/// What these forget after a block, as powers of two: little by little, the short one less.
+const FORGET: [u32; 2] = [4, 6];
+/// How fast what they leave is learnt from, by stage.
+const RATES: [u32; 3] = [27, 27, 28];
+/// Predictions of a sample that are contexts.
 const PREDICTIONS: usize = 5;
+/// Distributions of a sample.
+const OPINIONS: usize = 6;
+/// How long their spreads remember, as powers of two: samples.
+const MEMORY: [u32; OPINIONS] = [4, 4, 4, 7, 4, 3];
+
+/// A logistic distribution of the sample.
+#[derive(Clone, Copy, Default)]
+struct Opinion {
+    /// Its middle, in 16ths.
+    middle: i32,
+    /// 2^28 over its scale in 256ths.
+    sharpness: i64,
+}
+
+impl Opinion {
+    /// 16ths in 256ths of the scale.
+    #[inline(always)]
+    fn at(&self, x: i32) -> i32 {
+        ((i64::from(x) * self.sharpness) >> 16).clamp(-1 << 24, 1 << 24) as i32
+    }
+}
+
+/// Where a bit of a sample stands, for selectors.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    /// Which bit of the sample it is, up to 23.
+    pub(super) number: usize,
+    /// How wide its range is beside the distribution's scale, in octaves from 1 to 15; 0 if the
+    /// distribution says nothing of it.
+    pub(super) width: usize,
+    /// Where in the distribution the border of its halves lies, in half nats; 16 is the middle, 31 the last.
+    pub(super) place: usize,
+}
+
+/// What is learnt of a channel.
+#[derive(Clone)]
+struct Channel {
+    long: Squares<TAPS>,
+    short: Squares<FEW>,
+    /// On top of the long one, each on what those before it leave.
+    first: Lms<32>,
+    second: Lms<16>,
+    third: Lms<8>,
+    /// Mean distances of samples from what the opinions are around, in 256ths.
+    distances: [i32; OPINIONS],
+}
 
 #[derive(Clone)]
 pub(super) struct Audio {
-    channels: usize,
     bytes: usize,
     big_endian: bool,
     phase: usize,
     /// The last samples, the newest first, all channels interleaved.
-    samples: [i32; TAPS + 4],
-    /// Weights of the adaptive predictor of each channel, 2^16 is 1.
-    weights: Vec<[i32; TAPS]>,
+    samples: [i32; TAPS],
+    channels: Vec<Channel>,
+    /// Whole samples, for contexts.
     predictions: [i32; PREDICTIONS],
-    /// The mean distance of each channel's samples from the adaptive prediction, in 16ths.
-    distances: Vec<i32>,
+    /// What the long predictor said of the sample that comes next, in 16ths.
+    linear: i32,
+    opinions: [Opinion; OPINIONS],
     /// The channel of the sample that comes next.
     channel: usize,
     /// Bits of the sample that are known, behind a 1.
@@ -35,17 +88,23 @@ pub(super) struct Audio {
 impl Audio {
     pub(super) fn new(channels: usize, bytes: usize, big_endian: bool, phase: usize) -> Self {
         let channels = channels.clamp(1, 8);
-        let mut first = [0; TAPS];
-        first[channels - 1] = 1 << 16;
+        let channel = Channel {
+            long: Squares::new(FORGET[0], channels - 1),
+            short: Squares::new(FORGET[1], channels - 1),
+            first: Lms::new(RATES[0]),
+            second: Lms::new(RATES[1]),
+            third: Lms::new(RATES[2]),
+            distances: [64 << 8; OPINIONS],
+        };
         Self {
-            channels,
             bytes: bytes.clamp(1, 4),
             big_endian,
             phase,
-            samples: [0; TAPS + 4],
-            weights: vec![first; channels],
+            samples: [0; TAPS],
+            channels: vec![channel; channels],
             predictions: [0; PREDICTIONS],
-            distances: vec![16 * 64; channels],
+            linear: 0,
+            opinions: [Opinion::default(); OPINIONS],
             channel: 0,
             before: 1,
             maths: Maths::get(),
@@ -71,73 +130,101 @@ impl Audio {
         let value = if self.bytes == 1 { value - 128 } else { value << unused >> unused };
         // To 16 bits, so that the predictor's arithmetic fits.
         let value = if self.bytes > 2 { value >> (8 * (self.bytes - 2)) } else { value };
-        let channel = (n / self.bytes + self.channels - 1) % self.channels;
+        let channel = (n / self.bytes + self.channels.len() - 1) % self.channels.len();
         self.learn(channel, value);
-        self.samples.copy_within(0..TAPS + 3, 1);
+        self.samples.copy_within(..TAPS - 1, 1);
         self.samples[0] = value;
-        self.channel = (channel + 1) % self.channels;
+        self.channel = (channel + 1) % self.channels.len();
         self.predict(self.channel);
     }
 
-    /// Normalised least mean squares, in integers.
+    /// Learns a sample of a channel, the one that was predicted.
     fn learn(&mut self, channel: usize, value: i32) {
-        let error = (value - self.predictions[0]).clamp(-32768, 32767);
-        let distance = &mut self.distances[channel];
-        *distance += error.abs() - *distance / 16;
-        let energy: i64 = self.samples[..TAPS].iter().map(|&s| i64::from(s) * i64::from(s)).sum();
-        let step = (i64::from(error) << 27) / (energy + 4096);
-        for (weight, &sample) in self.weights[channel].iter_mut().zip(&self.samples) {
-            *weight = (i64::from(*weight) + ((step * i64::from(sample)) >> 15)).clamp(-(1 << 20), 1 << 20) as i32;
+        let c = &mut self.channels[channel];
+        for k in 0..OPINIONS {
+            let error = 16 * (16 * value - self.opinions[k].middle).abs();
+            c.distances[k] += (error - c.distances[k]) >> MEMORY[k];
         }
+        let rest = c.first.next(16 * value - self.linear);
+        let rest = c.second.next(rest);
+        c.third.next(rest);
+        c.long.learn(&self.samples, value);
+        c.short.learn(&self.samples, value);
     }
 
+    /// Predicts the next sample, which is of this channel.
     fn predict(&mut self, channel: usize) {
         let s = &self.samples;
-        let c = self.channels;
+        let n = self.channels.len();
+        let c = &self.channels[channel];
         let limit = if self.bytes == 1 { 128 } else { 32768 };
-        let sum: i64 = self.weights[channel].iter().zip(s).map(|(&w, &s)| i64::from(w) * i64::from(s)).sum();
-        let back = |k: usize| s[c * k - 1];
-        let across = if c > 1 { s[0] - s[c] } else { 0 };
+        let within = |x: i64| x.clamp(-16 * limit, 16 * limit - 1) as i32;
+        let limit = limit as i32;
+        let long = within(c.long.predict(s));
+        let short = within(c.short.predict(s));
+        self.linear = long;
+        let one = within(i64::from(long) + i64::from(c.first.prediction));
+        let two = within(i64::from(one) + i64::from(c.second.prediction));
+        let all = within(i64::from(two) + i64::from(c.third.prediction));
+        let middles = [all, long, short, all, one, all];
+        for k in 0..OPINIONS {
+            // A logistic distribution's scale is its mean distance over 2 ln 2.
+            let scale = (c.distances[k] * 46 / 64).max(16);
+            self.opinions[k] = Opinion { middle: middles[k], sharpness: (1 << 28) / i64::from(scale) };
+        }
+        let back = |k: usize| s[n * k - 1];
+        let across = if n > 1 { s[0] - s[n] } else { 0 };
         let predictions = [
-            (sum >> 16) as i32,
+            (all + 8) >> 4,
+            (long + 8) >> 4,
+            (short + 8) >> 4,
             back(1),
-            2 * back(1) - back(2),
-            3 * back(1) - 3 * back(2) + back(3),
-            if c > 1 { back(1) + across } else { (back(1) + back(2)) / 2 },
+            if n > 1 { back(1) + across } else { 2 * back(1) - back(2) },
         ];
         self.predictions = predictions.map(|p| p.clamp(-limit, limit - 1));
     }
 
-    /// The logit of the next bit of the sample, `path` being the bits of its byte behind a 1: samples
-    /// are distributed logistically around the adaptive prediction, as widely as they were of late.
-    pub(super) fn logit(&self, path: u32, bit: u32) -> i32 {
+    /// The range that the next bit halves: the border, and half of its width, in 16ths; nothing if the
+    /// sample's bits that count are known. `path` is the bits of the byte behind a 1.
+    fn range(&self, path: u32, bit: u32) -> Option<(i32, i32)> {
         let bits = if self.bytes == 1 { 8 } else { 16 };
         let place = 8 * self.known as u32 + bit;
         if place >= bits {
-            return 0;
+            return None;
         }
-        // The range that is left, in numbers that ascend with the sample: its middle and half of its
-        // width. Samples of two bytes and more have a sign.
+        // Samples of two bytes and more have a sign.
         let known = (self.before << bit | path & ((1 << bit) - 1)) & ((1 << place) - 1);
-        let signed = bits == 16;
         let left = bits - place;
-        let flipped = if signed && place > 0 { known ^ 1 << (place - 1) } else { known };
+        let flipped = if bits == 16 && place > 0 { known ^ 1 << (place - 1) } else { known };
         let low = (flipped << left) as i32 - (1 << (bits - 1));
         let half = 1 << (left - 1);
-        let middle = low + half - self.predictions[0];
-        // The logistic distribution's scale is the mean distance over 2 ln 2.
-        let scale = (self.distances[self.channel] * 46 / 64).max(8);
-        let at = |x: i32| (i64::from(x) * 16 * 256 / i64::from(scale)).clamp(-2815, 2815) as i32;
-        let logit = if i64::from(half) * 16 * 2 > i64::from(scale) {
-            let [low, middle, high] = [middle - half, middle, middle + half].map(|x| self.maths.squash(at(x)));
-            self.maths.log((high - middle).max(1) as u64) - self.maths.log((middle - low).max(1) as u64)
-        } else {
-            // Narrow ranges: by the slope of the logarithm of the density.
-            let slope = 2 * self.maths.squash(at(middle)) - 65536;
-            -((i64::from(slope) * i64::from(half) * 16 * 256 / i64::from(scale)) >> 16) as i32
-        };
+        // A sample stands for what rounds to it.
+        Some((16 * (low + half) - 8, 16 * half))
+    }
+
+    /// The logits of the next bit of the sample, by its distributions.
+    ///
+    /// The mass of a logistic distribution between `a` and `b` is `S(b) S(-a) (1 - e^(a-b))`, so that of two
+    /// neighbouring ranges of the same width only the first two factors differ.
+    pub(super) fn logits(&self, path: u32, bit: u32) -> [i16; OPINIONS] {
+        let Some((border, half)) = self.range(path, bit) else { return [0; OPINIONS] };
         // The first bit of a signed sample is 1 for the lower half.
-        if signed && place == 0 { -logit } else { logit }
+        let sign = if self.bytes > 1 && self.known == 0 && bit == 0 { -1 } else { 1 };
+        self.opinions.map(|opinion| {
+            let (border, half) = (opinion.at(border - opinion.middle), opinion.at(half));
+            let logit = self.maths.soft(border - half) - self.maths.soft(-border - half) - border;
+            (sign * logit.clamp(-BOUND, BOUND)) as i16
+        })
+    }
+
+    /// Where the next bit stands in the first distribution.
+    pub(super) fn standing(&self, path: u32, bit: u32) -> Standing {
+        let number = 8 * self.known.min(2) + bit as usize;
+        let Some((border, half)) = self.range(path, bit) else { return Standing { number, width: 0, place: 0 } };
+        let opinion = &self.opinions[0];
+        let width = opinion.at(half).max(1).ilog2().saturating_sub(2).clamp(1, 15) as usize;
+        let place = ((opinion.at(border - opinion.middle) >> 7) + 16).clamp(0, 31) as usize;
+        Standing { number, width, place }
     }
 
     pub(super) fn hashes(&mut self, h: &History, e: Expected) -> [u32; CONTEXTS] {

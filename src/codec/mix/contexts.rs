@@ -32,10 +32,10 @@ impl Contexts {
         Self { kind, audio, place: 0 }
     }
 
-    /// The logit of the next bit by what is known of such data beside its contexts, 0 if nothing is.
+    /// What predicts sound, where the data is sound.
     #[inline(always)]
-    pub(super) fn logit(&self, path: u32, bit: u32) -> i32 {
-        if matches!(self.kind, Kind::Audio { .. }) { self.audio.logit(path, bit) } else { 0 }
+    pub(super) fn sound(&self) -> Option<&Audio> {
+        if matches!(self.kind, Kind::Audio { .. }) { Some(&self.audio) } else { None }
     }
 
     /// The hashes for the byte that comes next.

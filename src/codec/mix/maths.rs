@@ -35,6 +35,8 @@ pub(super) struct Tables {
     /// The lower bytes of these, and the upper.
     pub(super) fast_bytes: [[u8; 256]; 2],
     log: [u16; 1 << LOG_BITS],
+    /// `256 ln(1 + e^(-i/256))`.
+    soft: [u8; SQUASHED],
 }
 
 static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| Box::new(Tables::new()));
@@ -66,16 +68,21 @@ impl Tables {
         });
         // The number of powers that are above 2^62 / (1 + i / 512): 256 ln(1 + i / 512), rounded up.
         let mut steps = 0;
-        let log = std::array::from_fn(|i| {
+        let log: [u16; 1 << LOG_BITS] = std::array::from_fn(|i| {
             let below = (1u128 << 62 << LOG_BITS) / ((1u128 << LOG_BITS) + i as u128);
             while u128::from(powers[steps]) > below {
                 steps += 1;
             }
             steps as u16
         });
+        // 1 + e^-x is the mantissa e^-x behind a 1, but for x = 0.
+        let soft = std::array::from_fn(|i| match i {
+            0 => LN2 >> 16,
+            _ => u64::from(log[(powers[i] >> (62 - LOG_BITS)) as usize]),
+        } as u8);
         let fast: [i16; 256] = std::array::from_fn(|i| stretch[((i ^ 0x80) << 4) + 8] * 8);
         let fast_bytes = [0, 1].map(|half| fast.map(|logit| logit.to_le_bytes()[half]));
-        Self { squash, stretch, fast, fast_bytes, log }
+        Self { squash, stretch, fast, fast_bytes, log, soft }
     }
 }
 
@@ -117,6 +124,12 @@ impl Maths {
         let mantissa = if exponent >= LOG_BITS { mass >> (exponent - LOG_BITS) } else { mass << (LOG_BITS - exponent) };
         let whole = ((u64::from(exponent) * LN2) >> 16) as i32;
         whole + i32::from(self.tables.log[mantissa as usize & ((1 << LOG_BITS) - 1)])
+    }
+
+    /// `256 ln(1 + e^(logit/256))`.
+    #[inline(always)]
+    pub(super) fn soft(self, logit: i32) -> i32 {
+        logit.max(0) + i32::from(self.tables.soft[logit.unsigned_abs().min(LIMIT as u32 - 1) as usize])
     }
 }
 

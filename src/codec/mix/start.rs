@@ -73,7 +73,7 @@ impl Start {
         let mut cursor = Cursor::new(learnt);
         let load = |way| Learnt::load(way == Way::Mix, &mut cursor).unwrap_or_else(|| Learnt::new(way == Way::Mix));
         let ways = Way::ALL.into_iter().map(load).collect();
-        Self { ways, fresh: Learnt::new(true), text, dictionary: OnceLock::new() }
+        Self { ways, fresh: Learnt::sound(), text, dictionary: OnceLock::new() }
     }
 
     /// The values that the format defines.

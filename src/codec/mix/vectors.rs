@@ -7,6 +7,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::coder::BitCoder;
 use super::contexts::{Contexts, Expected};
 use super::head::Head;
@@ -174,6 +176,7 @@ fn tables() -> String {
     };
     put("squash", &mut (-LIMIT..LIMIT).map(|logit| maths.squash(logit)));
     put("stretch", &mut (0..65536).step_by(16).map(|p| maths.stretch(p)));
+    put("soft", &mut (0..LIMIT).map(|logit| maths.soft(-logit)));
     put("log", &mut (1..65536).map(|mass| maths.log(mass)));
     put("reciprocals", &mut adaptive::RECIPROCALS.iter().map(|&value| i32::from(value)));
     for bit in [0, 1] {
@@ -260,6 +263,29 @@ fn the_model_is_that_of_the_vectors() {
             then.lines().count()
         );
     }
+}
+
+/// The chunks that the specification describes, and their digests there (§16).
+#[test]
+fn the_specification_has_these_digests() {
+    let spec = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/spec/mix-codec.md")).unwrap();
+    let raw: Vec<u8> = (0..1000u32).map(|i| ((i * i) >> 3) as u8).collect();
+    for (channels, bytes, big_endian) in [(1, 2, true), (2, 1, false)] {
+        let head = Head::of(Kind::Audio { channels, bytes, big_endian, phase: 0 });
+        let (stored, _) = cm::encode(&raw, head, Start::get());
+        let bytes = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x} ")).collect::<String>();
+        let digest = hex(&Sha256::digest(&stored));
+        let row = format!(
+            "| `{}` | {}, `{}...` | `{digest}` |",
+            bytes(&stored[..5]).trim_end(),
+            stored.len(),
+            bytes(&stored[..12])
+        );
+        assert!(spec.contains(&row), "the specification has no {row}");
+    }
+    let soft: Vec<u8> = (0..LIMIT).flat_map(|i| (Maths::get().soft(-i) as u16).to_le_bytes()).collect();
+    let row = format!("| SOFT | `{}` |", hex(&Sha256::digest(&soft)));
+    assert!(spec.contains(&row), "the specification has no {row}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn extreme_samples_do_no_harm() {
                     let (_, audio) = feed(channels, bytes, phase, &samples(bytes, phase, (0..600).map(wave)));
                     let limit = if bytes == 1 { 128 } else { 32768 };
                     assert!(audio.predictions.iter().all(|p| (-limit..limit).contains(p)));
-                    assert!(audio.weights.as_flattened().iter().all(|w| w.abs() <= 1 << 20));
+                    assert!(audio.opinions.iter().all(|o| (-16 * limit..16 * limit).contains(&o.middle)));
                 }
             }
         }
@@ -76,7 +76,7 @@ fn the_adaptive_predictor_learns_a_tone() {
         let mut history = History::default();
         for n in 0..6000 {
             audio.hashes(&history, Expected { byte: 0, length: 0 });
-            for (k, error) in errors.iter_mut().enumerate().filter(|_| n >= 4000) {
+            for (error, k) in errors.iter_mut().zip([0, 3]).filter(|_| n >= 4000) {
                 *error += f64::from((audio.predictions[k] - tone(n)).abs());
             }
             for byte in samples(2, 0, std::iter::once(tone(n))) {
@@ -86,7 +86,7 @@ fn the_adaptive_predictor_learns_a_tone() {
                 }
             }
         }
-        assert!(errors[0] * 2.0 < errors[1], "{channels} channels: {errors:?} by prediction and by repetition");
+        assert!(errors[0] * 100.0 < errors[1], "{channels} channels: {errors:?} by prediction and by repetition");
     }
 }
 
@@ -96,19 +96,18 @@ fn straight_lines_are_predicted() {
     let mut raw = samples(2, 0, line.into_iter());
     raw.push(0);
     let (_, audio) = feed(1, 2, 0, &raw);
-    assert_eq!(audio.predictions[1..], [750, 800, 800, 725]);
+    assert_eq!(audio.predictions[3..], [750, 800]);
 }
 
 /// By the logits of its bits, a sample is distributed logistically around its prediction.
 #[test]
 fn the_logits_of_bits_make_a_logistic_distribution() {
-    let maths = Maths::get();
     for (bytes, prediction, distance) in
         [(1, -100, 3), (1, 20, 11), (2, 0, 5000), (2, 700, 40), (2, -32000, 900), (2, 32767, 9000), (3, -3, 300)]
     {
         let mut audio = Audio::new(1, bytes, true, 0);
-        audio.predictions[0] = prediction;
-        audio.distances[0] = 16 * distance;
+        let scale = f64::from(distance) * 46.0 / 64.0;
+        audio.opinions[0] = Opinion { middle: 16 * prediction, sharpness: (1 << 28) / (256.0 * scale) as i64 };
         let whole = bytes.min(2);
         let bits = 8 * whole as u32;
         let mut masses = vec![(0, 1.0)];
@@ -120,7 +119,8 @@ fn the_logits_of_bits_make_a_logistic_distribution() {
                     let bit = place % 8;
                     audio.before = if audio.known == 0 { 1 } else { 256 | value >> bit };
                     let path = 1 << bit | value & ((1 << bit) - 1);
-                    let one = f64::from(maths.squash(audio.logit(path, bit))) / 65536.0;
+                    let logit = f64::from(audio.logits(path, bit)[0]) / 256.0;
+                    let one = 1.0 / (1.0 + (-logit).exp());
                     [(value << 1, mass * (1.0 - one)), (value << 1 | 1, mass * one)]
                 })
                 .collect();
@@ -128,15 +128,14 @@ fn the_logits_of_bits_make_a_logistic_distribution() {
         let value = |coded: u32| if bytes == 1 { coded as i32 - 128 } else { i32::from(coded as u16 as i16) };
         let mut sorted: Vec<(i32, f64)> = masses.into_iter().map(|(coded, mass)| (value(coded), mass)).collect();
         sorted.sort_by_key(|&(value, _)| value);
-        let scale = f64::from(16 * distance * 46 / 64) / 16.0;
-        let below = |x: f64| 1.0 / (1.0 + ((f64::from(prediction) - x) / scale).exp());
+        let below = |x: f64| 1.0 / (1.0 + ((f64::from(prediction) - x + 0.5) / scale).exp());
         // What lies beyond the range of samples is spread over it.
         let (least, most) = (below(f64::from(sorted[0].0)), below(f64::from(sorted[sorted.len() - 1].0 + 1)));
         let mut sum = 0.0;
         for (value, mass) in sorted {
             let exact = (below(f64::from(value)) - least) / (most - least);
             assert!(
-                (sum - exact).abs() < 0.04,
+                (sum - exact).abs() < 0.02,
                 "{bytes} bytes, {prediction}, {distance}: {sum} below {value}, not {exact}"
             );
             sum += mass;
@@ -145,20 +144,22 @@ fn the_logits_of_bits_make_a_logistic_distribution() {
 }
 
 #[test]
-fn logits_are_of_any_state_in_bounds() {
+fn logits_and_standings_are_of_any_state_in_bounds() {
     for bytes in 1..=3usize {
-        for distance in [0, 1, 16, 1000, 16 * 65535] {
-            for prediction in if bytes == 1 { [-128, 0, 127] } else { [-32768, 0, 32767] } {
+        let limit = if bytes == 1 { 128 } else { 32768 };
+        for sharpness in [0, 1, 1 << 10, 1 << 24] {
+            for middle in [-16 * limit, 0, 16 * limit - 1] {
                 let mut audio = Audio::new(1, bytes, true, 0);
-                (audio.predictions[0], audio.distances[0]) = (prediction, distance);
+                audio.opinions = [Opinion { middle, sharpness }; OPINIONS];
                 for known in 0..bytes {
-                    for before in [0, 1, 0x7f, 0x80, 0xff] {
-                        (audio.known, audio.before) = (known, 256 | before);
-                        for path in 1..256u32 {
-                            let logit = audio.logit(path, path.ilog2());
-                            assert!(logit.abs() <= 1 << 14, "{logit}");
-                            assert!(known < 2 || logit == 0);
-                        }
+                    audio.known = known;
+                    audio.before = if known == 0 { 1 } else { 0x1ff };
+                    for path in 1..256u32 {
+                        let bit = path.ilog2();
+                        let logits = audio.logits(path, bit);
+                        assert!(logits.iter().all(|&logit| i32::from(logit).abs() <= BOUND));
+                        let Standing { number, width, place } = audio.standing(path, bit);
+                        assert!(number < 24 && width < 16 && place < 32);
                     }
                 }
             }

@@ -115,3 +115,13 @@ proptest! {
         prop_assert!((-1.6..1.01).contains(&log_error(mass)), "{}: {}", mass, log_error(mass));
     }
 }
+
+#[test]
+fn soft_is_what_it_says() {
+    let maths = Maths::get();
+    for logit in -2 * LIMIT..2 * LIMIT {
+        let exact = 256.0 * (f64::from(logit) / 256.0).exp().ln_1p();
+        assert!((f64::from(maths.soft(logit)) - exact).abs() < 1.01, "{logit}");
+        assert_eq!(maths.soft(logit) - maths.soft(-logit), logit);
+    }
+}

@@ -28,6 +28,18 @@ pub(in super::super) const SET_SIZES: [usize; SETS] =
     [3 * 10 * 16, 12 * 2 * 4 * 4, 512, 16 * 10, 512, 3 * 12 * 12, 8 * 3 * 4 * 3, 1024];
 
 impl Learnt {
+    /// For sound, whose predictors are trusted from the start.
+    pub(in super::super) fn sound() -> Self {
+        let mut learnt = Self::new(false);
+        for set in learnt.sets.iter_mut().flatten() {
+            set.upper[..CONTEXTS].fill(512);
+            for plane in [1, 2] {
+                set.upper[plane * LANES + CONTEXTS..][..LANES - CONTEXTS].fill(1638);
+            }
+        }
+        learnt
+    }
+
     pub(in super::super) fn new(lm: bool) -> Self {
         let states: &States = &state::ALL;
         let maps = |_| {

@@ -1,6 +1,7 @@
 //! One decision: its probability, and what is learnt of it.
 
 use super::super::adaptive::Adaptive;
+use super::super::audio::Standing;
 use super::super::history::hash;
 use super::super::kernel::{BOUND, CONTEXTS, Extra, Kernel, LANES, PER, SETS, Set};
 use super::super::memory::Row;
@@ -106,7 +107,10 @@ impl Model {
                 extra[plane][lane] = self.maths.stretch(p) as i16;
             }
         } else {
-            extra[1][0] = self.contexts.logit(path, bit).clamp(-BOUND, BOUND) as i16;
+            if let Some(sound) = self.contexts.sound() {
+                let [a, b, c, d, e, f] = sound.logits(path, bit);
+                [extra[1], extra[2]] = [[a, b, c], [d, e, f]];
+            }
             if let Some(e) = expected {
                 agrees = 1 + usize::from(e);
             }
@@ -137,14 +141,22 @@ impl Model {
         } else {
             (hits * 3 + e3) * 8 + bit as usize
         };
-        let ks = [
+        let mut ks = [
             if end { 300 + d.min(7) } else { c0 as usize },
             (hash(if end { hint.node } else { c2 }, if end { 5 } else { c0 }) & 4095) as usize,
             k3,
         ];
+        // Where the bit stands in the distribution says more of a sample than the bytes before it.
+        let standing = self.contexts.sound().map(|sound| sound.standing(path, bit));
+        if let Some(Standing { width, place, .. }) = standing {
+            let apart = i32::from(extra[1][1]) - i32::from(extra[1][0]);
+            ks[0] = width * 32 + place;
+            ks[1] = width * 256 + place / 2 * 16 + ((apart.clamp(-1023, 1023) >> 7) & 15) as usize;
+        }
         for j in 0..3 {
             self.learnt.refine[j].enter(kernel, ks[j]);
         }
+        let q = |x: i16| (x.unsigned_abs() as usize * 3 / 512).min(11);
         let selected: [usize; SETS] = if self.lm {
             let ph = if end {
                 3
@@ -180,8 +192,20 @@ impl Model {
                     256 + c0 as usize
                 },
             ]
+        } else if let Some(Standing { number, width, place }) = standing {
+            let [a, b, c] = extra[1].map(q);
+            let matched = usize::from(ms > 0);
+            [
+                s0,
+                (width * 12 + a) * 2 + matched,
+                c0 as usize + 256 * usize::from(number > 7),
+                number * 6 + hits.min(5),
+                width * 32 + place,
+                b * 12 + c,
+                (self.contexts.place * 8 + bit as usize) * 2 + usize::from(agrees > 0),
+                width * 32 + q(extra[2][0]) + 12 * matched,
+            ]
         } else {
-            let q = |x: i16| (x.unsigned_abs() as usize * 3 / 512).min(11);
             let o4 = q(self.sight.inputs[3]);
             let o2 = q(self.sight.inputs[1]);
             let c2 = (self.history.last4 >> 8 & 0xff) as usize;
