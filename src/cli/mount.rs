@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::input;
 use super::plan::{Input, Mount};
 use crate::Result;
-use crate::mount::{Background, MountOptions, daemonize, serve};
+use crate::mount::{Background, DiskOptions, MountOptions, daemonize, serve};
 use crate::progress::Progress;
 
 /// Who goes on after [`start`].
@@ -46,7 +46,7 @@ pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
         context.reporter.warn(&format!("files that need it cannot be read: {error}"));
     }
     let models = engine.models();
-    let disk = plan.disk_budget.and_then(|budget| disk::open(budget, &reader));
+    let disk = plan.disk_budget.zip(disk::directory()).map(|(budget, dir)| DiskOptions { dir, budget });
     let defaults = MountOptions::default();
     let options = MountOptions {
         mountpoint: plan.mountpoint,

@@ -197,6 +197,7 @@ impl Tree {
             + self.runs.capacity() * size_of::<Run>()
             + self.text.capacity()
             + self.targets.capacity()
+            + self.digests.capacity() * size_of::<(u32, Digest)>()
     }
 
     /// Bytes of all files that are not in holes, each inode counted once.

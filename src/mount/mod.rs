@@ -29,6 +29,7 @@ mod worker;
 pub use background::{Background, daemonize};
 pub use build::ImpliedDir;
 pub use cache::{Begin, CacheOptions, ChunkCache, Lead, Ticket};
+pub use decoder::DiskOptions;
 pub use errno::Errno;
 pub use flight::{Failure, Waiter};
 pub use fs::{Fs, MAX_READ, Opening, ReadOptions, Seek, Totals};

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::{CacheOptions, ChunkCache};
-use super::decoder::Decoder;
+use super::decoder::{Decoder, DiskOptions};
 use super::fs::{Fs, ReadOptions};
 use super::worker::Workers;
-use crate::cache::{ArchiveCache, CachedChunks};
 use crate::container::Reader;
 use crate::predict::Models;
 use crate::progress::Progress;
@@ -25,8 +24,8 @@ pub struct MountOptions {
     pub source_name: String,
     /// Most bytes of decoded chunks kept in memory.
     pub cache_bytes: u64,
-    /// The archive's part of the disk cache, if there is one.
-    pub disk: Option<ArchiveCache>,
+    /// The disk cache, if there is to be one.
+    pub disk: Option<DiskOptions>,
     /// Chunks that a model decodes together. At least 1.
     pub lanes: usize,
     /// Processors to decode on. At least 1.
@@ -93,7 +92,8 @@ pub fn serve(
 fn open(reader: Arc<Reader>, models: Arc<dyn Models>, options: &MountOptions, progress: &dyn Progress) -> Result<Fs> {
     let tree = super::load::load(&reader, progress)?;
     let io = |action| Error::io(action, &options.mountpoint);
-    let decoder = Decoder::new(CachedChunks::new(reader, options.disk.clone()), models, options.offline);
+    let decoder =
+        Decoder::new(reader, models, options.disk.as_ref(), options.offline).map_err(io("starting a thread for"))?;
     let cache = CacheOptions {
         budget: options.cache_bytes,
         idle: options.lanes,
