@@ -177,6 +177,29 @@ fn a_file_read_in_order_is_decoded_ahead_each_chunk_once() {
 }
 
 #[test]
+fn files_read_one_after_the_other_are_decoded_ahead_each_chunk_once() {
+    let source = Slow::new(0);
+    let mount = mount(&source, 40, 1, ReadOptions::default());
+    let root = mount.path().to_path_buf();
+    let reader = thread::spawn(move || {
+        for number in 0..40 {
+            assert!(fs::read(root.join(format!("f{number:02}"))).unwrap() == noise(CHUNK, number));
+        }
+    });
+    // Each file is opened, read and closed, and no decode of the next is lost by that.
+    while !reader.is_finished() {
+        source.allow(CHUNK);
+        thread::sleep(Duration::from_millis(5));
+        source.allow(CHUNK / 2);
+        thread::sleep(Duration::from_millis(5));
+    }
+    reader.join().unwrap();
+    assert_eq!((source.begun.load(Ordering::SeqCst), source.dropped.load(Ordering::SeqCst)), (40, 0));
+    assert!(source.most.load(Ordering::SeqCst) > 3, "{} at a time", source.most.load(Ordering::SeqCst));
+    mount.end().unwrap();
+}
+
+#[test]
 fn what_was_decoded_ahead_of_a_reader_is_dropped_when_the_file_is_closed() {
     let source = Slow::new(0);
     let mount = mount(&source, 1, 40, ReadOptions::default());

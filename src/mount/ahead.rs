@@ -28,6 +28,13 @@ const LARGE: u64 = 64 << 10;
 /// files that were passed over.
 const PASSED_OVER: usize = 4;
 
+/// A chunk that is likely to be read soon, and the file that it will be read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Guess {
+    pub(super) chunk: u64,
+    pub(super) file: u64,
+}
+
 /// A reader that goes through a file.
 #[derive(Clone, Copy, Debug)]
 struct Reader {
@@ -61,7 +68,7 @@ impl Ahead {
     }
 
     /// Notes a read, and gives the chunks that are likely to follow, the likeliest first.
-    pub(super) fn note(&self, tree: &Tree, ino: u64, runs: &[Run], offset: u64, len: u64) -> Vec<u64> {
+    pub(super) fn note(&self, tree: &Tree, ino: u64, runs: &[Run], offset: u64, len: u64) -> Vec<Guess> {
         if self.most == 0 {
             return Vec::new();
         }
@@ -73,7 +80,7 @@ impl Ahead {
         let mut known = HashSet::new();
         if reader.reads > 1 || len >= LARGE {
             let until = reader.end.saturating_add(reader.bytes.saturating_mul(EAGERNESS));
-            self.guess(runs, reader.end, until, &mut known, &mut chunks);
+            self.guess(ino, runs, reader.end, until, &mut known, &mut chunks);
         }
         if let Some((place, streak)) = streak {
             self.next_files(tree, place, streak, &mut known, &mut chunks);
@@ -82,7 +89,7 @@ impl Ahead {
     }
 
     /// Adds the chunks of some bytes of a file.
-    fn guess(&self, runs: &[Run], from: u64, until: u64, known: &mut HashSet<u64>, chunks: &mut Vec<u64>) {
+    fn guess(&self, file: u64, runs: &[Run], from: u64, until: u64, known: &mut HashSet<u64>, chunks: &mut Vec<Guess>) {
         let first = first_run(runs, from);
         let mut start = from;
         for run in &runs[first..] {
@@ -90,7 +97,7 @@ impl Ahead {
                 break;
             }
             if run.chunk != HOLE && known.insert(run.chunk) {
-                chunks.push(run.chunk);
+                chunks.push(Guess { chunk: run.chunk, file });
             }
             start = run.end;
         }
@@ -108,7 +115,7 @@ impl Ahead {
     }
 
     /// Adds chunks of the files behind a name: twice as many for each file that was read in order.
-    fn next_files(&self, tree: &Tree, place: usize, streak: u32, known: &mut HashSet<u64>, chunks: &mut Vec<u64>) {
+    fn next_files(&self, tree: &Tree, place: usize, streak: u32, known: &mut HashSet<u64>, chunks: &mut Vec<Guess>) {
         let most = 1usize.checked_shl(streak).unwrap_or(usize::MAX).min(self.most);
         for name in tree.names.iter().skip(place + 1).take(8 * most) {
             if chunks.len() >= most {
@@ -116,7 +123,7 @@ impl Ahead {
             }
             let ino = u64::from(name.inode) + 1;
             if let Ok((inode, runs)) = tree.runs(ino) {
-                self.guess(runs, 0, inode.size, known, chunks);
+                self.guess(ino, runs, 0, inode.size, known, chunks);
             }
         }
     }
@@ -179,7 +186,7 @@ mod tests {
     }
 
     fn read(ahead: &Ahead, tree: &Tree, ino: u64, offset: u64, len: u64) -> Vec<u64> {
-        ahead.note(tree, ino, tree.runs(ino).unwrap().1, offset, len)
+        ahead.note(tree, ino, tree.runs(ino).unwrap().1, offset, len).iter().map(|guess| guess.chunk).collect()
     }
 
     #[test]

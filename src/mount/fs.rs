@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Guess};
 use super::cache::{Begin, ChunkCache};
 use super::errno::Errno;
 use super::inode::{Attr, DirEntry, HOLE, NodeKind, ROOT, Run, Tree};
@@ -296,9 +296,9 @@ impl Fs {
         if !pending.is_done() {
             self.watch.over(reader, &pending);
         }
-        for chunk in self.ahead.note(&self.tree, ino, runs, offset, bytes.end - bytes.start) {
+        for Guess { chunk, file } in self.ahead.note(&self.tree, ino, runs, offset, bytes.end - bytes.start) {
             if !self.cache.is_at_hand(chunk)
-                && let Some(lead) = self.cache.ahead(chunk, ino)
+                && let Some(lead) = self.cache.ahead(chunk, file)
             {
                 self.workers.submit(lead);
             }

@@ -195,7 +195,10 @@ impl Filesystem for Adapter {
                 reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
             }
             Ok(Opening::Direct) => {
-                reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH);
+                // Not to keep what there is of the file would make this opening wait, and past its end by a signal, for
+                // the pages that others are waiting for.
+                let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH;
+                reply.opened(FileHandle(0), flags);
             }
             Err(errno) => reply.error(errno.into()),
         }
