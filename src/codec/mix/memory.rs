@@ -206,6 +206,11 @@ impl Memory {
             kernel.prefetch(&self.entries, (spreads[i] >> self.entry_shift) as usize);
             kernel.prefetch(&self.lines, lines[i] as usize);
         }
+        if let Some(known) = &self.known {
+            for i in 0..CONTEXTS {
+                kernel.prefetch(&known.entries, (spreads[i] >> known.entry_shift) as usize);
+            }
+        }
         // While these come, the byte before is finished.
         if let Some(byte) = last {
             self.finish(byte);
@@ -254,6 +259,14 @@ impl Memory {
             self.leave(bits, 3);
         }
         self.homes = homes;
+        if let Some(known) = &self.known {
+            // What will be recalled is on its way before the first of it is waited for.
+            for i in 0..CONTEXTS {
+                if found(&self.lines[lines[i] as usize].0, checks[i]) == 0 {
+                    kernel.prefetch(&known.lines, (hashes[i] >> known.line_shift) as usize);
+                }
+            }
+        }
         for i in 0..CONTEXTS {
             let line = &mut self.lines[lines[i] as usize].0;
             let (offset, new) = bucket(line, checks[i]);
@@ -370,15 +383,22 @@ fn recall(line: &mut [u16; LINE], offset: usize, known: &Known, hash: u32) {
     }
 }
 
-/// Where in a line slot 0 of the bucket with a check would be, and whether the bucket is new: it is
-/// emptied if it was another's.
+/// Where in a line the bucket with a check is: the lowest bit is the uppermost of a lane of 16 bits; 0
+/// if it is not there.
 #[inline(always)]
-fn bucket(line: &mut [u16; LINE], check: u32) -> (usize, bool) {
+fn found(line: &[u16; LINE], check: u32) -> u64 {
     const ONES: u64 = 0x0001_0001_0001_0001;
     let checks = u64::from(line[0]) | u64::from(line[1]) << 16 | u64::from(line[2]) << 32 | u64::from(line[3]) << 48;
     let differ = checks ^ (u64::from(check) * ONES);
     // The lowest of the upper bits is that of the first lane of zeros.
-    let zeros = differ.wrapping_sub(ONES) & !differ & (ONES << 15);
+    differ.wrapping_sub(ONES) & !differ & (ONES << 15)
+}
+
+/// Where in a line slot 0 of the bucket with a check would be, and whether the bucket is new: it is
+/// emptied if it was another's.
+#[inline(always)]
+fn bucket(line: &mut [u16; LINE], check: u32) -> (usize, bool) {
+    let zeros = found(line, check);
     let way = if zeros != 0 { zeros.trailing_zeros() / 16 } else { evict(line, check as u16) };
     (WAYS - 1 + (way as usize & (WAYS - 1)) * SLOTS, zeros == 0)
 }
