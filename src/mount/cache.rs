@@ -142,7 +142,7 @@ impl ChunkCache {
             return Begin::Joined(ticket);
         }
         if let Some((since, failure)) = state.failed.get(&number) {
-            if since.elapsed() < FAILURE_KEPT {
+            if since.elapsed() < FAILURE_KEPT || is_final(failure) {
                 let failure = Arc::clone(failure);
                 drop(state);
                 tell(Err(&failure));
@@ -287,6 +287,12 @@ impl ChunkCache {
         }
         true
     }
+}
+
+/// Whether bytes that have passed the record's checksum do not decode: no later decode will do better, and none
+/// shall serve a part again before its end is found wrong.
+fn is_final(failure: &ContainerError) -> bool {
+    matches!(failure, ContainerError::Chunk { error: CodecError::Corrupt { .. }, .. })
 }
 
 impl State {

@@ -17,6 +17,10 @@ impl ChunkSource for Counting {
         match number {
             666 => panic!("a decoder that panics"),
             201 => Err(ContainerError::Read { position: 0, source: io::Error::from_raw_os_error(libc::EIO) }),
+            301 => {
+                let (codec, why) = (crate::format::CodecId::Cm, "another digest".into());
+                Err(ContainerError::Chunk { number, error: CodecError::Corrupt { codec, why } })
+            }
             101.. => Err(ContainerError::MissingChunk(number)),
             _ => Ok(vec![number as u8; self.len].into()),
         }
@@ -99,6 +103,16 @@ fn a_failure_is_forgotten_after_a_while() {
     cache.lock().failed.get_mut(&103).unwrap().0 = long_ago;
     assert!(read(&cache, 103, 0..1).is_err());
     assert_eq!(source.decodes.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_chunk_that_does_not_decode_is_not_tried_again() {
+    let (source, cache) = cache(1000, 1 << 20);
+    assert!(read(&cache, 301, 0..1).is_err());
+    let long_ago = Instant::now().checked_sub(FAILURE_KEPT).expect("the machine is up for longer than that");
+    cache.lock().failed.get_mut(&301).unwrap().0 = long_ago;
+    assert!(read(&cache, 301, 0..1).is_err());
+    assert_eq!(source.decodes.load(Ordering::SeqCst), 1);
 }
 
 #[test]
