@@ -156,11 +156,11 @@ impl ChunkCache {
     }
 
     /// Begins to decode a chunk before anybody asks for it, for the reader of a file. `None` where it is known
-    /// or on its way already, or as many flights are idle as may be.
+    /// or on its way already, or there are as many flights as may be idle: its own reader's will be, too, in a moment.
     pub fn ahead(self: &Arc<Self>, number: u64, file: u64) -> Option<Lead> {
         let mut state = self.lock();
         let known = |state: &State| state.kept.contains(&number) || state.flights.contains_key(&number);
-        if known(&state) || state.failed.contains(&number) || state.idle().count() >= self.options.idle {
+        if known(&state) || state.failed.contains(&number) || state.flights.len() >= self.options.idle {
             return None;
         }
         state.clock += 1;

@@ -291,16 +291,21 @@ fn decodes_ahead_are_bounded_and_the_least_wanted_is_given_up() {
     let (a, b) = (cache.ahead(1, 7).unwrap(), cache.ahead(2, 7).unwrap());
     assert!(cache.ahead(3, 7).is_none() && cache.ahead(1, 7).is_none());
     assert_eq!((a.urgency(), b.urgency()), (Urgency::Ahead, Urgency::Ahead));
-    // One of them is asked for: it is not ahead any more, and there is room for another.
+    // One of them is asked for, and will be idle again: that makes no room for more.
     let (tell, _told) = waiter();
-    let Begin::Joined(ticket) = cache.read(1, 0..4, tell) else { panic!("it is on its way") };
+    assert!(matches!(cache.read(1, 0..4, tell), Begin::Joined(_)), "it is on its way");
     assert_eq!(a.urgency(), Urgency::Waited);
-    let c = cache.ahead(3, 8).unwrap();
+    assert!(cache.ahead(3, 8).is_none());
+    let (tell, _told) = waiter();
+    let Begin::Lead(c, _) = cache.read(3, 0..4, tell) else { panic!("nobody has asked for it") };
     cache.hear(1, &pattern(0..4));
-    assert_eq!(a.urgency(), Urgency::Idle);
-    assert_eq!((b.urgency(), c.urgency()), (Urgency::Dropped, Urgency::Ahead), "the oldest wish");
-    cache.abandon(8);
-    assert_eq!((a.urgency(), c.urgency()), (Urgency::Idle, Urgency::Dropped));
-    cache.cancel(ticket);
-    [a, b, c].into_iter().for_each(drop);
+    assert_eq!((a.urgency(), b.urgency()), (Urgency::Idle, Urgency::Ahead));
+    cache.hear(3, &pattern(0..4));
+    let urgencies = (a.urgency(), b.urgency(), c.urgency());
+    assert_eq!(urgencies, (Urgency::Idle, Urgency::Dropped, Urgency::Idle), "the oldest wish");
+    let (_, _permit, other) = slow(CacheOptions::default());
+    let (d, e) = (other.ahead(1, 7).unwrap(), other.ahead(2, 8).unwrap());
+    other.abandon(8);
+    assert_eq!((d.urgency(), e.urgency()), (Urgency::Ahead, Urgency::Dropped));
+    [a, b, c, d, e].into_iter().for_each(drop);
 }
