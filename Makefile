@@ -9,7 +9,7 @@ PROFILE := --release
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: all deps bench-deps build install test demo bench ratio cross-check fuzz fmt lint doc clean
+.PHONY: all deps bench-deps build install test demo bench ratio model-eval cross-check fuzz fmt lint doc clean
 
 all: build
 
@@ -38,6 +38,10 @@ bench: bench-deps
 
 ratio: bench-deps
 	$(CARGO) bench --bench ratio
+
+# The built-in model through the codecs, on held-out text and on the evaluation corpus: half an hour.
+model-eval: bench-deps
+	@scripts/model-eval.sh
 
 # The exact kernels on other processors, emulated: as root, with mmdebstrap; about 10 minutes, and 4 more the first time.
 cross-check:

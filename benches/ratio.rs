@@ -4,7 +4,7 @@
 //! cargo bench --bench ratio -- [--files quick|table|all|none|PATH,PATH...] [--media DIR] [--corpus DIR]
 //!     [--sizes 16K,64K,256K,1M] [--limit BYTES] [--codecs auto,lm,...] [--levels 1-9] [--threads N] [--streams N]
 //!     [--alone] [--peers NAME,NAME... | --no-peers | --peers-only] [--cache DIR] [--fresh] [--no-decode]
-//!     [--goals] [--md OUT.md] [--json OUT.json]
+//!     [--goals] [--md OUT.md] [--json OUT.json [--resume]]
 //! cargo bench --bench ratio -- --from OUT.json[,OTHER.json...] [--goals] [--md OUT.md]
 //! ```
 //!
@@ -24,7 +24,8 @@
 //! Speeds are per second of processor time, so per core. Files of a class are made into archives side by side, because
 //! they share the lanes of the model; with `--alone` each has its own turn, and the tables its speed. `--no-decode`
 //! leaves out the slow half. `--goals` adds what the sizes shall reach, and whether they do; `--json` writes one
-//! object a line for each measurement, and `--from` makes the tables and goals of such files again.
+//! object a line for each measurement as it comes, `--resume` goes on where such a file ends, and `--from` makes the
+//! tables and goals of such files again.
 
 #[path = "ratio/cache.rs"]
 mod cache;
@@ -42,6 +43,7 @@ mod reference;
 #[path = "ratio/report.rs"]
 mod report;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -58,7 +60,7 @@ const VALUED: [&str; 14] = [
     "json", "from",
 ];
 
-const FLAGS: [&str; 6] = ["alone", "no-peers", "peers-only", "fresh", "no-decode", "goals"];
+const FLAGS: [&str; 7] = ["alone", "no-peers", "peers-only", "fresh", "no-decode", "goals", "resume"];
 
 fn main() -> ExitCode {
     common::exit("ratio", run())
@@ -67,12 +69,15 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let arguments = Arguments::parse(&VALUED, &FLAGS)?;
     let (head, measures) = match arguments.get("from") {
-        Some(paths) => (format!("Measured earlier: {paths}."), Measures::read(paths)?),
+        Some(paths) => {
+            let mut measures = Measures::read(paths)?;
+            if let Some(path) = arguments.get("json") {
+                measures.journal(path)?;
+            }
+            (format!("Measured earlier: {paths}."), measures)
+        }
         None => measure(&arguments)?,
     };
-    if let Some(path) = arguments.get("json") {
-        measures.write(path)?;
-    }
     let mut report = report::report(&head, &measures, arguments.has("alone"));
     if arguments.has("goals") {
         report += &goals::report(&measures);
@@ -92,7 +97,14 @@ fn measure(arguments: &Arguments) -> Result<(String, Measures), Failure> {
     let lma = if arguments.has("peers-only") { None } else { Some(Lma::new(arguments)?) };
     let (peers, missing) = peers(arguments);
     let mut cache = Cache::open(arguments)?;
-    let mut measures = Measures::default();
+    let journal = arguments.get("json");
+    let mut measures = match journal.filter(|path| arguments.has("resume") && Path::new(path).exists()) {
+        Some(path) => Measures::read(path)?,
+        None => Measures::default(),
+    };
+    if let Some(path) = journal {
+        measures.journal(path)?;
+    }
     for block in std::iter::once(None).chain(sizes.into_iter().map(Some)) {
         let started = Instant::now();
         let progress = |who: &str| {
@@ -100,7 +112,7 @@ fn measure(arguments: &Arguments) -> Result<(String, Measures), Failure> {
             eprintln!("{block}: {who} after {:.0} s", started.elapsed().as_secs_f64());
         };
         if let (Some(lma), Some(size)) = (&lma, block) {
-            lma.measure(&files, size)?.into_iter().try_for_each(|measure| measures.add(measure))?;
+            lma.measure(&files, size, &mut measures)?;
             progress("lma");
         }
         for (peer, version) in &peers {

@@ -1,6 +1,8 @@
 //! What was measured, and how to find it again.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -82,13 +84,28 @@ pub(crate) struct Measures {
     found: BTreeMap<(String, Option<usize>, String), Measure>,
     /// In the order they came, then sorted by class.
     files: Vec<Measured>,
+    /// Where each is written as it comes, one object a line.
+    journal: Option<File>,
 }
 
 impl Measures {
+    /// Writes what there is to `path`, and what will be added as it comes: a run that is cut short leaves what it had.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn journal(&mut self, path: &str) -> Result<(), Failure> {
+        let mut file = File::create(path).map_err(|error| format!("{path}: {error}"))?;
+        for measure in self.found.values() {
+            write_line(&mut file, measure)?;
+        }
+        self.journal = Some(file);
+        Ok(())
+    }
+
     /// A later measurement of the same thing replaces the earlier one.
     ///
     /// # Errors
-    /// The file was measured with another length before.
+    /// The file was measured with another length before; the journal cannot be written.
     pub(crate) fn add(&mut self, measure: Measure) -> Result<(), Failure> {
         let Measure { file, class, raw, cut, .. } = measure.clone();
         match self.files.iter().find(|known| known.name == file) {
@@ -100,6 +117,9 @@ impl Measures {
                 self.files.push(Measured { name: file, class, raw, cut });
                 self.files.sort_by_key(|file| file.class);
             }
+        }
+        if let Some(journal) = &mut self.journal {
+            write_line(journal, &measure)?;
         }
         let key = (measure.compressor.clone(), measure.block, measure.file.clone());
         self.found.insert(key, measure);
@@ -119,19 +139,6 @@ impl Measures {
             }
         }
         Ok(measures)
-    }
-
-    /// One object a line.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn write(&self, path: &str) -> Result<(), Failure> {
-        let mut out = String::new();
-        for measure in self.found.values() {
-            out += &serde_json::to_string(measure)?;
-            out.push('\n');
-        }
-        std::fs::write(path, out).map_err(|error| format!("{path}: {error}").into())
     }
 
     /// Files by class.
@@ -179,4 +186,8 @@ impl Measures {
         versions.dedup();
         versions
     }
+}
+
+fn write_line(file: &mut File, measure: &Measure) -> Result<(), Failure> {
+    Ok(file.write_all(format!("{}\n", serde_json::to_string(measure)?).as_bytes())?)
 }

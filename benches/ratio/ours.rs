@@ -15,7 +15,7 @@ use lma::progress::{Interrupt, Silent};
 use super::common::peers::Cost;
 use super::common::{Arguments, Failure, models, parallel::side_by_side, times};
 use super::files::{Files, Sample};
-use super::measures::Measure;
+use super::measures::{Measure, Measures};
 
 /// One way to choose codecs.
 pub(crate) struct Ours {
@@ -105,19 +105,23 @@ impl Lma {
     }
 
     /// Every codec on every file. Times are those of the files of a class together, by their lengths, because they
-    /// share the model's lanes; `--alone`: of each file by itself.
+    /// share the model's lanes; `--alone`: of each file by itself. What `measures` has is not measured again.
     ///
     /// # Errors
     /// Archives cannot be made, or are damaged.
-    pub(crate) fn measure(&self, files: &Files, chunk_size: usize) -> Result<Vec<Measure>, Failure> {
-        let mut measures = Vec::new();
+    pub(crate) fn measure(&self, files: &Files, chunk_size: usize, measures: &mut Measures) -> Result<(), Failure> {
         for ours in self.codecs.iter().filter(|ours| ours.cuts(chunk_size)) {
             let together = |a: &Sample, b: &Sample| !self.alone && a.class == b.class;
             for batch in files.samples.chunk_by(together) {
-                measures.extend(self.batch(ours, files, batch, chunk_size)?);
+                if batch.iter().all(|sample| measures.get(ours.name, Some(chunk_size), &sample.name).is_some()) {
+                    continue;
+                }
+                for measure in self.batch(ours, files, batch, chunk_size)? {
+                    measures.add(measure)?;
+                }
             }
         }
-        Ok(measures)
+        Ok(())
     }
 
     fn batch(&self, ours: &Ours, files: &Files, batch: &[Sample], chunk_size: usize) -> Result<Vec<Measure>, Failure> {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Cuts the texts that the starting values are learnt from out of the validation split.
+"""Cuts the texts that the starting values are learnt from, or others, out of the validation split.
 
-    texts.py CORPUS OUT
+    texts.py CORPUS OUT [SKIP]
 
 CORPUS holds `valid/<category>.jsonl.zst`. One file for each category is written to the folder OUT: the first
-24 KiB of documents at random, up to 192 KiB. Language models were not trained on them, nor is the dictionary
+24 KiB of documents at random, up to 192 KiB, behind the first SKIP KiB. Language models were not trained on them, nor is the dictionary
 made of them, so that what is learnt is how far both are to be trusted on what they have not seen. Deterministic.
 """
 
@@ -24,12 +24,13 @@ def texts(path):
 
 
 def main():
-    corpus, out = sys.argv[1:]
+    corpus, out = sys.argv[1:3]
+    skip = int(sys.argv[3]) << 10 if len(sys.argv) > 3 else 0
     for category in CATEGORIES:
         documents = texts(f"{corpus}/valid/{category}.jsonl.zst")
         random.Random(category).shuffle(documents)
         with open(f"{out}/{category}", "wb") as file:
-            file.write(b"".join(documents)[:SIZE])
+            file.write(b"".join(documents)[skip : skip + SIZE])
 
 
 main()

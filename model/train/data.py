@@ -9,14 +9,33 @@ from tokenizer import START_ID, token_bytes, vocab_and_merges
 # Shares of windows that begin with the start token at a document's start, with the start token at a random place
 # (a chunk of an archive), and in the middle without it (a restart of the model's context).
 DOCUMENT, CHUNK = 0.25, 0.35
+FLOOR = 0.05
 
 
 class Part:
-    """The tokens of one category of one split."""
+    """The tokens of one category of one split; where costs are wanted, those that have one (surprise.py)."""
 
-    def __init__(self, folder, name):
+    def __init__(self, folder, name, costs=False):
         self.tokens = np.memmap(Path(folder) / f"{name}.bin", dtype=np.uint16, mode="r")
         self.documents = np.load(Path(folder) / f"{name}.npy")
+        self.costs = None
+        if costs:
+            self.costs = np.memmap(Path(folder) / f"{name}.cost", dtype=np.uint8, mode="r")
+            self.tokens = self.tokens[: len(self.costs)]
+            self.documents = self.documents[self.documents < len(self.costs)]
+
+    def weights(self, tokens, at):
+        """Weights of the losses of `tokens`, the first of which is the one at `at`.
+
+        The start token ends no text: 0. One that a context mixer predicts with probability p: 1 - p, as the
+        gradient of a mixture would have it, but no less than FLOOR.
+        """
+        weights = np.ones(len(tokens), dtype=np.float32)
+        if self.costs is not None:
+            bits = self.costs[at : at + len(tokens)].astype(np.float32) / 8
+            weights = np.maximum(1 - np.exp2(-bits), FLOOR)
+        weights[tokens == START_ID] = 0
+        return weights
 
 
 class Order:
@@ -36,12 +55,12 @@ class Order:
 class Stream:
     """Batches of windows of `time` tokens. Its state is `counts`, and the number of the batch is the caller's."""
 
-    def __init__(self, folder, weights, time, seed):
+    def __init__(self, folder, weights, time, seed, costs=False):
         self.names = sorted(weights)
         total = sum(weights.values())
         self.shares = [weights[n] / total for n in self.names]
         self.time, self.seed = time, seed
-        self.parts = [Part(folder, f"train-{n}") for n in self.names]
+        self.parts = [Part(folder, f"train-{n}", costs) for n in self.names]
         self.windows = [Order((len(p.tokens) - 1) // time - 1, (seed, i, 0)) for i, p in enumerate(self.parts)]
         self.starts = [Order(len(p.documents), (seed, i, 1)) for i, p in enumerate(self.parts)]
         self.counts = [[0, 0] for _ in self.names]
@@ -52,21 +71,25 @@ class Stream:
             at = int(part.documents[self.starts[i][counts[1]]])
             counts[1] += 1
             at = min(at, len(part.tokens) - time - 1)
-            return part.tokens[at : at + time + 1].astype(np.int64)
+            row = part.tokens[at : at + time + 1].astype(np.int64)
+            return row, part.weights(row[1:], at + 1)
         at = self.windows[i][counts[0]] * time + int(rng.integers(time))
         counts[0] += 1
         row = part.tokens[at : at + time + 1].astype(np.int64)
         if mode < DOCUMENT + CHUNK:
             row[1:] = row[:-1].copy()
             row[0] = START_ID
-        return row
+            at -= 1
+        return row, part.weights(row[1:], at + 1)
 
     def batch(self, number, size):
+        """Tokens, the tokens after them, and the weights of the latter's losses."""
         rng = np.random.default_rng([self.seed, 7, number])
         which = rng.choice(len(self.names), size, p=self.shares)
         mode = rng.random(size)
-        rows = np.stack([self._window(i, m, rng) for i, m in zip(which, mode)])
-        return rows[:, :-1], rows[:, 1:]
+        rows, weights = zip(*(self._window(i, m, rng) for i, m in zip(which, mode)))
+        rows = np.stack(rows)
+        return rows[:, :-1], rows[:, 1:], np.stack(weights)
 
 
 class Validation:

@@ -22,7 +22,7 @@ class Config:
     layers: int = 6
     heads: int = 5
     head_dim: int = 64
-    ff: int = 768
+    ff: int = 704
     context: int = 256
 
     def __post_init__(self):
@@ -115,10 +115,10 @@ class Model(nn.Module):
             parts.append(F.cross_entropy(z, t[i : i + 1024], reduction="none"))
         return torch.cat(parts).view(targets.shape)
 
-    def loss(self, ids, targets, chunk=1024):
-        """Mean loss of the targets that are not the start token, which ends no text; bfloat16."""
+    def loss(self, ids, targets, weights, chunk=1024):
+        """Weighted mean loss of the targets; bfloat16."""
         h = self.hidden(ids, torch.bfloat16).flatten(0, 1)
-        return LinearCrossEntropy.apply(h, self.embed.weight.to(h.dtype), targets.flatten(), chunk)
+        return LinearCrossEntropy.apply(h, self.embed.weight.to(h.dtype), targets.flatten(), weights.flatten(), chunk)
 
 
 def softmax(z):
@@ -133,10 +133,9 @@ class LinearCrossEntropy(torch.autograd.Function):
     softmax = staticmethod(softmax)
 
     @staticmethod
-    def forward(ctx, h, w, t, chunk):
+    def forward(ctx, h, w, t, weight, chunk):
         grad_h = torch.empty_like(h)
         grad_w = torch.zeros(w.shape, dtype=torch.float32, device=w.device)
-        weight = (t != 0).to(torch.float32)
         total = torch.zeros((), device=h.device)
         for i in range(0, len(t), chunk):
             hc, tc, wc = h[i : i + chunk], t[i : i + chunk], weight[i : i + chunk]
@@ -147,7 +146,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             hc = hc * wc[:, None].to(h.dtype)
             grad_h[i : i + chunk] = (g @ w) * wc[:, None].to(h.dtype)
             grad_w += (g.t() @ hc).float()
-        count = weight.sum().clamp(min=1)
+        count = weight.sum().clamp(min=1e-3)
         ctx.save_for_backward(grad_h, grad_w, count)
         ctx.dtype = w.dtype
         return total / count
@@ -156,4 +155,4 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx, grad):
         grad_h, grad_w, count = ctx.saved_tensors
         scale = grad / count
-        return grad_h * scale.to(grad_h.dtype), (grad_w * scale).to(ctx.dtype), None, None
+        return grad_h * scale.to(grad_h.dtype), (grad_w * scale).to(ctx.dtype), None, None, None

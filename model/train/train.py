@@ -30,10 +30,10 @@ def parse_args():
     stable.add_argument("--data", type=Path, required=True, help="folder that prepare.py wrote")
     stable.add_argument("--width", type=int, default=320)
     stable.add_argument("--layers", type=int, default=6)
-    stable.add_argument("--ff", type=int, default=768)
+    stable.add_argument("--ff", type=int, default=704)
     stable.add_argument("--head-dim", type=int, default=64)
     stable.add_argument("--context", type=int, default=256)
-    stable.add_argument("--init", help="GGUF model to grow from instead of random weights")
+    stable.add_argument("--init", help="GGUF model to grow from, or checkpoint to narrow, instead of random weights")
     stable.add_argument("--lr", type=float, help="factor on the rates in optim.py (default 1; may change on resuming)")
     stable.add_argument("--weights", help=f"shares of the categories (default {WEIGHTS}; may change on resuming)")
     stable.add_argument("--batch", type=int, default=16, help="windows in a micro-batch")
@@ -43,6 +43,7 @@ def parse_args():
     decay.add_argument("--from", dest="source", type=Path, required=True, help="checkpoint of a stable run")
     decay.add_argument("--decay-tokens", type=float, required=True, help="millions of tokens to train on")
     for p in (stable, decay):
+        p.add_argument("--surprise", action="store_true", help="weight losses by what surprise.py wrote")
         p.add_argument("--run", type=Path, required=True, help="folder of checkpoints and log.csv")
         p.add_argument("--tokens", type=float, default=math.inf, help="stop after so many millions in this call")
         p.add_argument("--save-every", type=int, default=150, help="steps")
@@ -74,16 +75,19 @@ class Trainer:
             self.change_settings()
         if args.phase == "decay" and "decay_from" not in s:
             steps = max(1, round(args.decay_tokens * 1e6 / self.tokens_per_step()))
-            s.update(decay_from=saved["step"], decay_steps=steps)
+            s.update(decay_from=saved["step"], decay_steps=steps, surprise=args.surprise)
         torch.manual_seed(s["seed"])
         self.model = Model(Config(**s["model"]))
         self.step, self.smooth = 0, None
         weights = {k: float(v) for k, v in (w.split("=") for w in s["weights"].split(","))}
-        self.stream = data.Stream(s["data"], weights, s["model"]["context"], s["seed"])
+        self.stream = data.Stream(s["data"], weights, s["model"]["context"], s["seed"], s.get("surprise", False))
         if saved:
             self.model.load_state_dict(saved["model"])
         elif s["init"]:
-            warmstart.grow(self.model, s["init"], Path(s["data"]) / "tokenizer.json")
+            if s["init"].endswith(".pt"):
+                warmstart.narrow(self.model, s["init"])
+            else:
+                warmstart.grow(self.model, s["init"], Path(s["data"]) / "tokenizer.json")
         self.model.to(args.device)
         self.optimizer = Optimizer(self.model)
         if saved:
@@ -103,7 +107,7 @@ class Trainer:
         model = Config(data.vocab_size(a.data), a.width, a.layers, a.width // a.head_dim, a.head_dim, a.ff, a.context)
         return {
             "model": model.as_dict(), "data": str(a.data.resolve()), "init": a.init, "lr": a.lr or 1.0,
-            "weights": a.weights or WEIGHTS, "batch": a.batch, "accumulate": a.accumulate, "seed": a.seed,
+            "weights": a.weights or WEIGHTS, "batch": a.batch, "accumulate": a.accumulate, "seed": a.seed, "surprise": a.surprise,
         }  # fmt: skip
 
     def change_settings(self):
@@ -114,6 +118,7 @@ class Trainer:
         s["data"] = str(a.data.resolve())
         s["lr"] = a.lr or s["lr"]
         s["weights"] = a.weights or s["weights"]
+        s["surprise"] = a.surprise
 
     def tokens_per_step(self):
         s = self.settings
@@ -136,11 +141,10 @@ class Trainer:
     def train_step(self):
         s, total = self.settings, 0.0
         for i in range(s["accumulate"]):
-            ids, targets = self.stream.batch(self.step * s["accumulate"] + i, s["batch"])
-            ids = torch.from_numpy(ids.copy()).to(self.args.device)
-            targets = torch.from_numpy(targets.copy()).to(self.args.device)
+            batch = self.stream.batch(self.step * s["accumulate"] + i, s["batch"])
+            batch = [torch.from_numpy(part.copy()).to(self.args.device) for part in batch]
             with self.autocast():
-                loss = self.model.loss(ids, targets)
+                loss = self.model.loss(*batch)
             (loss / s["accumulate"]).backward()
             total += loss.item() / s["accumulate"]
         self.optimizer.step(self.step, self.rate())

@@ -1,7 +1,8 @@
-"""Starts a model from a smaller GGUF model of the same kind (F32 or Q8_0).
+"""Starts a model from a smaller GGUF model of the same kind (F32 or Q8_0), or from a checkpoint with a wider SwiGLU.
 
 The new model computes about what the old one does: new entries of the residual stream are nearly empty at first and
-new layers write nothing. Tokens of another tokenizer start as the mean of the old tokens that spell them.
+new layers write nothing. Tokens of another tokenizer start as the mean of the old tokens that spell them. A narrower
+SwiGLU keeps the channels that write most.
 """
 import math
 
@@ -107,3 +108,16 @@ def grow(model, path, new_json):
         new[b + "attn_norm"] = norm(old[b + "attn_norm"])
         new[b + "ffn_norm"] = norm(old[b + "ffn_norm"])
     model.load_state_dict(new)
+
+
+def narrow(model, path):
+    """Fills `model` from the checkpoint `path`, which differs from it in nothing but a wider SwiGLU."""
+    old = torch.load(path, map_location="cpu", weights_only=True)["model"]
+    for i in range(model.config.layers):
+        gate_up, down = f"blocks.{i}.gate_up.weight", f"blocks.{i}.down.weight"
+        gate, up = old[gate_up].chunk(2)
+        strength = gate.norm(dim=1) * up.norm(dim=1) * old[down].norm(dim=0)
+        kept = strength.topk(model.config.ff).indices.sort().values
+        old[gate_up] = torch.cat([gate[kept], up[kept]])
+        old[down] = old[down][:, kept]
+    model.load_state_dict(old)
