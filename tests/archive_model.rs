@@ -146,6 +146,24 @@ fn a_model_that_no_chunk_needs_is_not_recorded() {
     }
 }
 
+#[test]
+fn a_model_is_recorded_where_that_pays() {
+    let plain = |chunk_size| CreateOptions { chunk_size, ..CreateOptions::default() };
+    let with = |chunk_size| CreateOptions { model: Some(Arc::new(toy::model())), ..plain(chunk_size) };
+    let (mut with_a_model, mut without) = (0, 0);
+    for (len, chunk_size) in [(60, 65536), (150, 65536), (300, 65536), (5000, 65536), (30_000, 65536), (30_000, 4096)] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("text"), toy::text(len, 3)).unwrap();
+        let archived = archive(dir.path(), &with(chunk_size));
+        assert!(archived.len() <= archive(dir.path(), &plain(chunk_size)).len(), "{len} bytes");
+        let reader = reader(&archived);
+        let coded = reader.index().chunks.iter().any(|slot| slot.codec == CodecId::Mix);
+        assert_eq!(coded, reader.models().len() == 1, "{len} bytes");
+        *if coded { &mut with_a_model } else { &mut without } += 1;
+    }
+    assert!(with_a_model >= 2 && without >= 2, "{with_a_model} with, {without} without");
+}
+
 /// An output that fails behind so many bytes.
 struct Failing(usize);
 

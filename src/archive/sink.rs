@@ -6,13 +6,19 @@ use std::sync::Arc;
 
 use super::CreateOptions;
 use super::pool::Pool;
-use crate::codec::{Choice, CodecError, Encoded, Level, encode};
+use crate::codec::{Choice, CodecError, Encoded, Encodings, Level, encodings};
 use crate::container::Writer;
 use crate::format::Entry;
 use crate::hash::{CHUNK_DIGEST_LEN, ChunkDigest, Digest};
 use crate::predict::LoadedModel;
 use crate::progress::{Interrupt, Progress};
 use crate::{Error, Result};
+
+/// Bytes of a record around its head, and of its place in the index.
+const RECORD_AROUND: usize = 24;
+
+/// Model records that chunks pass up the price of before one is written.
+const PATIENCE: usize = 4;
 
 /// What is written next, once its turn has come.
 enum Next {
@@ -25,7 +31,7 @@ enum Next {
 /// The end of the pipeline. What it writes depends on the calls alone, not on the number of workers.
 pub(super) struct Sink<'a, W: Write> {
     writer: Writer<BufWriter<W>>,
-    pool: Pool<Result<Encoded, CodecError>>,
+    pool: Pool<Result<Encodings, CodecError>>,
     queue: VecDeque<Next>,
     window: usize,
     choice: Choice,
@@ -33,6 +39,8 @@ pub(super) struct Sink<'a, W: Write> {
     model: Option<Arc<LoadedModel>>,
     /// Number of the model record, once it is written.
     model_number: Option<u32>,
+    /// Bytes that chunks are larger because there was no model record.
+    passed_up: usize,
     chunks: u64,
     progress: &'a dyn Progress,
     interrupt: &'a Interrupt,
@@ -57,6 +65,7 @@ impl<'a, W: Write> Sink<'a, W> {
             level: options.level,
             model: options.model.clone(),
             model_number: None,
+            passed_up: 0,
             chunks: 0,
             progress,
             interrupt,
@@ -72,7 +81,7 @@ impl<'a, W: Write> Sink<'a, W> {
         let mut short = [0; CHUNK_DIGEST_LEN];
         short.copy_from_slice(&digest.0[..CHUNK_DIGEST_LEN]);
         let (choice, level, model) = (self.choice, self.level, self.model.clone());
-        self.pool.submit(move || encode(&raw, choice, level, model.as_deref()))?;
+        self.pool.submit(move || encodings(&raw, choice, level, model.as_deref()))?;
         self.queue.push_back(Next::Chunk { raw_len, digest: ChunkDigest(short) });
         self.chunks += 1;
         Ok(self.chunks - 1)
@@ -103,7 +112,8 @@ impl<'a, W: Write> Sink<'a, W> {
             None => {}
             Some(Next::Entries(entries)) => self.writer.entries(&entries)?,
             Some(Next::Chunk { raw_len, digest }) => {
-                let encoded = self.pool.next(self.interrupt)??;
+                let encodings = self.pool.next(self.interrupt)??;
+                let encoded = self.choose(encodings);
                 let model = if encoded.codec.needs_model() { Some(self.model_record()?) } else { None };
                 let number = self.writer.chunk(&encoded, model, raw_len, digest)?;
                 debug_assert!(number < self.chunks, "the writer numbers chunks in the order of writing, as this does");
@@ -111,6 +121,16 @@ impl<'a, W: Write> Sink<'a, W> {
             }
         }
         Ok(())
+    }
+
+    /// A model record is written for a chunk that wins it back by itself, or once chunks have passed up as much as
+    /// a few of them: the archive of a small file does without.
+    fn choose(&mut self, Encodings { best, plain }: Encodings) -> Encoded {
+        let (Some(plain), None, Some(model)) = (plain, self.model_number, &self.model) else { return best };
+        let record = model.record.encode().len() + RECORD_AROUND;
+        self.passed_up += plain.stored.len() - best.stored.len();
+        let worth = best.stored.len() + record <= plain.stored.len() || self.passed_up >= PATIENCE * record;
+        if worth { best } else { plain }
     }
 
     fn model_record(&mut self) -> Result<u32> {

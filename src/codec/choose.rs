@@ -1,7 +1,7 @@
 //! Which codec a chunk gets: the smallest, among those that are worth their time.
 
 use super::mix::{self, Progress};
-use super::{Choice, CodecError, Encoded, Level, lm, zstd};
+use super::{Choice, CodecError, Encoded, Encodings, Level, lm, zstd};
 use crate::format::CodecId;
 use crate::predict::{LoadedModel, PredictError};
 
@@ -36,18 +36,18 @@ fn worth(level: Level) -> Worth {
     Worth { cm, mix }
 }
 
-pub(super) fn encode(
+pub(super) fn encodings(
     raw: &[u8],
     choice: Choice,
     level: Level,
     model: Option<&LoadedModel>,
-) -> Result<Encoded, CodecError> {
+) -> Result<Encodings, CodecError> {
     let mut best = Encoded { codec: CodecId::Store, stored: raw.to_vec() };
     match choice {
-        Choice::Auto => auto(&mut best, raw, worth(level), model)?,
+        Choice::Auto => return auto(best, raw, worth(level), model),
         Choice::Only(CodecId::Store) => {}
-        Choice::Only(CodecId::Zstd) => offer(&mut best, CodecId::Zstd, zstd::encode(raw), 0),
-        Choice::Only(CodecId::Cm) => offer(&mut best, CodecId::Cm, Some(mix::encode_cm(raw).0), 0),
+        Choice::Only(CodecId::Zstd) => drop(offer(&mut best, CodecId::Zstd, zstd::encode(raw), 0)),
+        Choice::Only(CodecId::Cm) => drop(offer(&mut best, CodecId::Cm, Some(mix::encode_cm(raw).0), 0)),
         Choice::Only(codec) => {
             let Some(model) = model else {
                 return Err(
@@ -61,31 +61,37 @@ pub(super) fn encode(
             offer(&mut best, codec, stored, 0);
         }
     }
-    Ok(best)
+    Ok(Encodings { best, plain: None })
 }
 
-fn auto(best: &mut Encoded, raw: &[u8], worth: Worth, model: Option<&LoadedModel>) -> Result<(), CodecError> {
-    offer(best, CodecId::Zstd, zstd::encode(raw), 0);
-    let Some(gain) = worth.cm else { return Ok(()) };
+fn auto(
+    mut best: Encoded,
+    raw: &[u8],
+    worth: Worth,
+    model: Option<&LoadedModel>,
+) -> Result<Encodings, CodecError> {
+    offer(&mut best, CodecId::Zstd, zstd::encode(raw), 0);
+    let Some(gain) = worth.cm else { return Ok(Encodings { best, plain: None }) };
     let (stored, progress) = mix::encode_cm(raw);
-    offer(best, CodecId::Cm, Some(stored), gain);
-    let (Some(gain), Some(model)) = (worth.mix, model) else { return Ok(()) };
-    if !is_text(raw) || best.stored.len() <= raw.len() / REPETITIVE {
-        return Ok(());
+    offer(&mut best, CodecId::Cm, Some(stored), gain);
+    let mut plain = None;
+    if let (Some(gain), Some(model)) = (worth.mix, model)
+        && is_text(raw)
+        && best.stored.len() > raw.len() / REPETITIVE
+    {
+        // What the model gains it gains early, while the contexts know nothing: where it is not ahead by
+        // what it must gain in the end, it is stopped.
+        let progress = progress.less(gain).and_at_most(best.stored.len());
+        plain = offer(&mut best, CodecId::Mix, mix::encode_mix(model, raw, &progress)?, gain);
     }
-    // What the model gains it gains early, while the contexts know nothing: where it is not ahead by
-    // what it must gain in the end, it is stopped.
-    let progress = progress.less(gain).and_at_most(best.stored.len());
-    offer(best, CodecId::Mix, mix::encode_mix(model, raw, &progress)?, gain);
-    Ok(())
+    Ok(Encodings { best, plain })
 }
 
 /// Takes what is smaller by more than `gain` thousandths; so among equals the codec that is cheaper
-/// to decode, which came first.
-fn offer(best: &mut Encoded, codec: CodecId, stored: Option<Vec<u8>>, gain: usize) {
-    if let Some(stored) = stored.filter(|stored| stored.len() * 1000 < best.stored.len() * (1000 - gain)) {
-        *best = Encoded { codec, stored };
-    }
+/// to decode, which came first. Gives what it replaces.
+fn offer(best: &mut Encoded, codec: CodecId, stored: Option<Vec<u8>>, gain: usize) -> Option<Encoded> {
+    let stored = stored.filter(|stored| stored.len() * 1000 < best.stored.len() * (1000 - gain))?;
+    Some(std::mem::replace(best, Encoded { codec, stored }))
 }
 
 /// Whether at least [`TEXT_PERCENT`] of the bytes are UTF-8 without unusual control characters. Zeros
@@ -103,7 +109,7 @@ mod tests {
     use crate::predict::toy;
 
     fn codec(raw: &[u8], level: u8) -> CodecId {
-        encode(raw, Choice::Auto, Level::new(level).unwrap(), Some(&toy::model())).unwrap().codec
+        encodings(raw, Choice::Auto, Level::new(level).unwrap(), Some(&toy::model())).unwrap().best.codec
     }
 
     #[test]
@@ -112,6 +118,9 @@ mod tests {
         assert_eq!(codec(b"\x00", 9), CodecId::Store);
         assert_eq!(codec(&[b'x'; 100_000], 9), CodecId::Cm);
         assert_eq!(codec(&toy::text(20_000, 1), 9), CodecId::Mix);
+        let text = encodings(&toy::text(20_000, 1), Choice::Auto, Level::BEST, Some(&toy::model())).unwrap();
+        let without = encodings(&toy::text(20_000, 1), Choice::Auto, Level::BEST, None).unwrap();
+        assert_eq!((text.plain, without.plain), (Some(without.best), None));
         let machine: Vec<u8> = (0..9000u32).flat_map(|i| [(i / 50) as u8, 0, 1, (i % 7) as u8]).collect();
         assert_eq!(codec(&machine, 9), CodecId::Cm);
     }
@@ -136,14 +145,16 @@ mod tests {
     #[test]
     fn the_only_codec_gives_way_to_store_alone() {
         let model = toy::model();
-        let only = |raw: &[u8], codec| encode(raw, Choice::Only(codec), Level::default(), Some(&model)).unwrap().codec;
+        let only = |raw: &[u8], codec| {
+            encodings(raw, Choice::Only(codec), Level::default(), Some(&model)).unwrap().best.codec
+        };
         let text = toy::text(1000, 2);
         for codec in [CodecId::Store, CodecId::Zstd, CodecId::Lm, CodecId::Cm, CodecId::Mix] {
             assert_eq!(only(&text, codec), codec);
             assert_eq!(only(b"\xff\x00", codec), CodecId::Store);
         }
         for codec in [CodecId::Lm, CodecId::Mix] {
-            let error = encode(b"a", Choice::Only(codec), Level::default(), None).unwrap_err();
+            let error = encodings(b"a", Choice::Only(codec), Level::default(), None).unwrap_err();
             assert!(error.to_string().contains("no model"), "{error}");
         }
     }

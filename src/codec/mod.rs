@@ -96,6 +96,15 @@ pub struct Encoded {
     pub stored: Vec<u8>,
 }
 
+/// A chunk's encodings to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encodings {
+    /// The best.
+    pub best: Encoded,
+    /// Where `best` needs a model and [`Choice::Auto`] would do without: the best that needs none.
+    pub plain: Option<Encoded>,
+}
+
 /// Which codecs an encoder may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
@@ -163,5 +172,18 @@ impl Default for Level {
 /// # Errors
 /// [`CodecError::Predict`] where the model's engine fails, or a codec that needs a model is asked for without one.
 pub fn encode(raw: &[u8], choice: Choice, level: Level, model: Option<&LoadedModel>) -> Result<Encoded, CodecError> {
-    choose::encode(raw, choice, level, model)
+    encodings(raw, choice, level, model).map(|encodings| encodings.best)
+}
+
+/// Encodes one chunk as [`encode`] does, for an archive that may do without the model.
+///
+/// # Errors
+/// Those of [`encode`].
+pub fn encodings(
+    raw: &[u8],
+    choice: Choice,
+    level: Level,
+    model: Option<&LoadedModel>,
+) -> Result<Encodings, CodecError> {
+    choose::encodings(raw, choice, level, model)
 }

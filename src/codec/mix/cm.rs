@@ -1,5 +1,6 @@
 //! A chunk without a language model.
 
+use super::coder::Meter;
 use super::head::Head;
 use super::model::{Alone, Hint, Learnt, Model};
 use super::progress::Progress;
@@ -78,6 +79,17 @@ pub(super) fn learn(raw: &[u8], head: Head, learnt: Learnt, start: &Start) -> (u
         let _ = model.code_byte(&mut coder, byte, Hint::default(), &mut Alone);
     }
     (coder.finish().len(), model.into_learnt())
+}
+
+/// What each byte of a text costs, in bits.
+pub(super) fn costs(raw: &[u8], start: &Start) -> Vec<f64> {
+    let mut model = model(Head::PLAIN, raw.len(), start);
+    let mut meter = Meter::default();
+    let mut cost = |&byte: &u8| {
+        let _ = model.code_byte(&mut meter, byte, Hint::default(), &mut Alone);
+        meter.take()
+    };
+    raw.iter().map(&mut cost).collect()
 }
 
 /// The smaller of what is likely to be the smallest.

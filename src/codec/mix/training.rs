@@ -1,4 +1,4 @@
-//! Learns the starting values (spec/mix-codec.md §12): for the program that makes their file.
+//! For the programs that learn: the starting values (spec/mix-codec.md §12), and what a language model need not know.
 
 use super::cm;
 use super::encode::EncodeStream;
@@ -7,6 +7,12 @@ use super::model::Learnt;
 use super::start::{Start, Way};
 use super::transform::detect::{Kind, detect};
 use crate::predict::{LoadedModel, RunError, whole};
+
+/// What each byte of a chunk of text costs `cm` without its dictionary, in bits.
+#[must_use]
+pub fn costs(raw: &[u8]) -> Vec<f64> {
+    cm::costs(raw, Start::get())
+}
 
 /// Learns from chunk after chunk.
 pub struct Trainer {

@@ -140,6 +140,8 @@ impl Quantised<'_> {
     }
 
     /// Where column `column`, below [`Self::count`], lies.
+    // Inlined: an address that is returned in memory is read back only when all earlier outputs are stored.
+    #[inline(always)]
     pub(super) fn column(&self, column: usize) -> Column {
         let tile = column / TILE * TILE;
         let width = TILE.min(self.count - tile);
@@ -238,6 +240,8 @@ impl<'a> Plain<'a> {
     }
 
     /// Where column `column`, below [`Self::count`], lies.
+    // Inlined: an address that is returned in memory is read back only when all earlier outputs are stored.
+    #[inline(always)]
     pub(super) fn column(&self, column: usize) -> *const f32 {
         // SAFETY: inside the memory of the constructor.
         unsafe { self.first.add(column * self.stride) }
