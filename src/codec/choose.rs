@@ -64,12 +64,7 @@ pub(super) fn encodings(
     Ok(Encodings { best, plain: None })
 }
 
-fn auto(
-    mut best: Encoded,
-    raw: &[u8],
-    worth: Worth,
-    model: Option<&LoadedModel>,
-) -> Result<Encodings, CodecError> {
+fn auto(mut best: Encoded, raw: &[u8], worth: Worth, model: Option<&LoadedModel>) -> Result<Encodings, CodecError> {
     offer(&mut best, CodecId::Zstd, zstd::encode(raw), 0);
     let Some(gain) = worth.cm else { return Ok(Encodings { best, plain: None }) };
     let (stored, progress) = mix::encode_cm(raw);
@@ -145,9 +140,8 @@ mod tests {
     #[test]
     fn the_only_codec_gives_way_to_store_alone() {
         let model = toy::model();
-        let only = |raw: &[u8], codec| {
-            encodings(raw, Choice::Only(codec), Level::default(), Some(&model)).unwrap().best.codec
-        };
+        let only =
+            |raw: &[u8], codec| encodings(raw, Choice::Only(codec), Level::default(), Some(&model)).unwrap().best.codec;
         let text = toy::text(1000, 2);
         for codec in [CodecId::Store, CodecId::Zstd, CodecId::Lm, CodecId::Cm, CodecId::Mix] {
             assert_eq!(only(&text, codec), codec);

@@ -31,6 +31,10 @@ fn codecs(info: &serde_json::Value) -> Vec<&str> {
 #[test]
 fn the_default_model_makes_archives_that_come_back() {
     let dir = planted();
+    // So little text does not win the record of a model back.
+    expect(dir.path(), 0, "create short.lma t");
+    assert_eq!(info(dir.path(), "short.lma")["models"], serde_json::json!([]));
+    fs::write(dir.path().join("t/long"), include_str!("../../README.md")).unwrap();
     expect(dir.path(), 0, "create a.lma t");
     let info = info(dir.path(), "a.lma");
     assert_eq!(info["models"][0]["builtin"], true);
