@@ -85,11 +85,11 @@ pub(super) fn learn(raw: &[u8], head: Head, learnt: Learnt, start: &Start) -> (u
 pub(super) fn costs(raw: &[u8], start: &Start) -> Vec<f64> {
     let mut model = model(Head::PLAIN, raw.len(), start);
     let mut meter = Meter::default();
-    let mut cost = |&byte: &u8| {
+    let cost = |&byte: &u8| {
         let _ = model.code_byte(&mut meter, byte, Hint::default(), &mut Alone);
         meter.take()
     };
-    raw.iter().map(&mut cost).collect()
+    raw.iter().map(cost).collect()
 }
 
 /// The smaller of what is likely to be the smallest.
