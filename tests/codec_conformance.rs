@@ -49,7 +49,7 @@ fn subjects() -> Vec<Subject> {
     for codec in OF_A_MODEL {
         all.push(Subject::new(codec, toy::model_with(&missing)));
         all.push(Subject::new(codec, toy::model_with(&(0..=255).collect::<Vec<u8>>())));
-        for (window, overlap) in [(2, 1), (3, 2), (64, 63), (1000, 1)] {
+        for (window, overlap) in [(2, 1), (3, 2), (64, 63), (1000, 1), (64, 0)] {
             all.push(Subject::new(codec, toy::model_of(&[], ContextPolicy { window, overlap }, 1, 1000)));
         }
     }
@@ -106,7 +106,7 @@ fn any_bytes_come_back() {
 #[test]
 fn lengths_around_the_windows_come_back() {
     let text = toy::text(300, 3);
-    for (window, overlap) in [(2, 1), (8, 3), (64, 16)] {
+    for (window, overlap) in [(2, 1), (8, 3), (64, 16), (8, 0)] {
         for codec in OF_A_MODEL {
             let subject = Subject::new(codec, toy::model_of(&[], ContextPolicy { window, overlap }, 2, 5));
             for len in (0..40).chain(55..140).chain([299, 300]) {
@@ -119,7 +119,7 @@ fn lengths_around_the_windows_come_back() {
 #[test]
 fn stored_bytes_do_not_depend_on_lanes_or_splits() {
     let raw = with_text(b"\xff some \r\n \xe2\x96\x81 text");
-    for context in [toy::CONTEXT, ContextPolicy { window: 9, overlap: 4 }] {
+    for context in [toy::CONTEXT, ContextPolicy { window: 9, overlap: 4 }, ContextPolicy { window: 9, overlap: 0 }] {
         for missing in [&b""[..], b"e\xff"] {
             for codec in OF_A_MODEL {
                 let subject = |lanes, split| Subject::new(codec, toy::model_of(missing, context, lanes, split));
@@ -311,7 +311,7 @@ proptest! {
             (0usize..200, any::<u64>()).prop_map(|(len, seed)| toy::text(len, seed)),
         ], 0..8),
         window in 2u32..80,
-        overlap in 1u32..80,
+        overlap in 0u32..80,
         split in 1usize..90,
         level in 1u8..=9,
     ) {

@@ -60,11 +60,11 @@ fn evaluate(model: &Model) -> (String, String) {
     model.write(file.path()).unwrap();
     let weights = Arc::new(Weights::load(file.path(), "random", Arithmetic::Exact).unwrap());
     let table = Arc::new(weights.table());
-    let geometry = Geometry { lanes: 1, window: 64, threads: 1, kernels: KernelSet::current() };
+    let geometry = Geometry { lanes: 1, window: 64, slides: false, threads: 1, kernels: KernelSet::current() };
     let mut predictor = LlamaPredictor::new(weights, Arc::clone(&table), geometry).unwrap();
     assert!(predictor.graph().is_none());
     let tokens = [table.start(), 40, 41];
-    let feed = Feed { lane: 0, restart: true, tokens: &tokens, outputs: 1 };
+    let feed = Feed { lane: 0, restart: Some(0), tokens: &tokens, outputs: 1 };
     let mut logits = Vec::new();
     predictor.evaluate(&[feed], &mut |_, row| logits.extend(row.iter().flat_map(|x| x.to_le_bytes()))).unwrap();
     (predictor.graph().unwrap().to_owned(), digest(&logits))

@@ -40,14 +40,14 @@ impl Subject {
     }
 
     fn open(&self, lanes: usize, threads: usize, kernels: KernelSet) -> Result<LlamaPredictor, PredictError> {
-        let geometry = Geometry { lanes, window: WINDOW, threads, kernels };
+        let geometry = Geometry { lanes, window: WINDOW, slides: false, threads, kernels };
         LlamaPredictor::new(Arc::clone(&self.weights), Arc::clone(&self.table), geometry)
     }
 
     /// Logits behind each token of the text, fed at once.
     fn logits(&self) -> Vec<Vec<f32>> {
         let mut predictor = self.open(1, 2, KernelSet::current()).unwrap();
-        let feed = Feed { lane: 0, restart: true, tokens: &self.tokens, outputs: self.tokens.len() };
+        let feed = Feed { lane: 0, restart: Some(0), tokens: &self.tokens, outputs: self.tokens.len() };
         let mut rows = Vec::new();
         predictor.evaluate(&[feed], &mut |_, row| rows.push(row.to_vec())).unwrap();
         rows
@@ -89,10 +89,10 @@ fn digests(predictor: &mut LlamaPredictor, tokens: &[TokenId], way: Way) -> Vec<
         let feeds: Vec<Feed<'_>> = (0..way.lanes)
             .map(|lane| {
                 if lane == way.lane {
-                    return Feed { lane, restart: step == 0, tokens: &tokens[at..at + n], outputs };
+                    return Feed { lane, restart: (step == 0).then_some(0), tokens: &tokens[at..at + n], outputs };
                 }
                 let start = (lane * 31 + step * 7) % (tokens.len() - 3);
-                let restart = step == 0 || (lane + step).is_multiple_of(3);
+                let restart = (step == 0 || (lane + step).is_multiple_of(3)).then_some(0);
                 Feed { lane, restart, tokens: &tokens[start..start + 1 + lane % 3], outputs: lane % 2 }
             })
             .collect();
@@ -248,7 +248,7 @@ fn exact_is_close_to_stock() {
 fn refusal(model: &Model) -> String {
     let opened = Subject::load(model, Arithmetic::Exact).and_then(|subject| {
         // What an operator of the graph is shows when it is first built.
-        let feed = Feed { lane: 0, restart: true, tokens: &subject.tokens[..1], outputs: 1 };
+        let feed = Feed { lane: 0, restart: Some(0), tokens: &subject.tokens[..1], outputs: 1 };
         subject.open(1, 1, KernelSet::current())?.evaluate(&[feed], &mut |_, _| {})
     });
     match opened {

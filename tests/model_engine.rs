@@ -25,7 +25,7 @@ fn weights() -> (Arc<Weights>, Arc<TokenTable>) {
 }
 
 fn geometry(lanes: usize, window: usize, threads: usize) -> Geometry {
-    Geometry { lanes, window, threads, kernels: KernelSet::current() }
+    Geometry { lanes, window, slides: false, threads, kernels: KernelSet::current() }
 }
 
 fn engines(threads: usize, streams: usize) -> Engines {
@@ -54,11 +54,11 @@ fn digests(
             .map(|other| {
                 let restart = step == 0;
                 if other == lane {
-                    return Feed { lane, restart, tokens: &tokens[at..at + n], outputs: n };
+                    return Feed { lane, restart: restart.then_some(0), tokens: &tokens[at..at + n], outputs: n };
                 }
                 let start = (other * 31 + step * 7) % (noise.len() - 4);
                 // Restarted each time, so that lanes are of different ages.
-                let restart = restart || (other + step).is_multiple_of(3) || step > 12;
+                let restart = (restart || (other + step).is_multiple_of(3) || step > 12).then_some(0);
                 Feed { lane: other, restart, tokens: &noise[start..start + 1 + other % 3], outputs: other % 2 }
             })
             .collect();
@@ -93,6 +93,60 @@ fn distributions_are_the_same_in_every_batch_geometry() {
             let found = digests(&mut predictor, lane, &tokens, pieces, &tokens);
             assert_eq!(found, reference, "{lanes} lanes, {threads} threads, lane {lane}, pieces {pieces:?}");
         }
+    }
+}
+
+/// Distributions of a window that slides do not depend on the batches, nor on anything that lies further back than
+/// the layers reach.
+#[test]
+fn a_window_slides_the_same_in_every_batch_geometry() {
+    const WINDOW: usize = 20;
+    let (weights, table) = weights();
+    let mut tokens = vec![table.start()];
+    let text = TEXT.repeat(8);
+    tokens.extend(weights.tokenize(text.as_bytes()));
+    tokens.truncate(400);
+    assert_eq!(tokens.len(), 400);
+    let open = |lanes, threads| {
+        let geometry = Geometry { slides: true, ..geometry(lanes, WINDOW, threads) };
+        LlamaPredictor::new(weights.clone(), table.clone(), geometry).unwrap()
+    };
+    let reference = digests(&mut open(1, 1), 0, &tokens, &[1], &tokens);
+    assert_eq!(reference.len(), tokens.len());
+    let full = digests(
+        &mut LlamaPredictor::new(weights.clone(), table.clone(), geometry(1, 400, 1)).unwrap(),
+        0,
+        &tokens,
+        &[1],
+        &tokens,
+    );
+    let alike = reference.iter().zip(&full).take_while(|(a, b)| a == b).count();
+    assert_eq!(alike, WINDOW, "the window is full, and forgets");
+    for (lanes, threads, lane) in [(1, 2, 0), (2, 1, 1), (5, 2, 2), (33, 1, 20)] {
+        let mut predictor = open(lanes, threads);
+        assert!(predictor.share() > 150);
+        for pieces in [&[1][..], &[7, 1, 13], &[64, 2], &[150]] {
+            let found = digests(&mut predictor, lane, &tokens, pieces, &tokens);
+            assert!(found == reference, "{lanes} lanes, {threads} threads, lane {lane}, pieces {pieces:?}");
+        }
+    }
+    // Behind a restart at a later position.
+    let reach = weights.layers() * (WINDOW - 1) + 1;
+    for last in [reach, reach + 1, 250, 399] {
+        let mut predictor = open(2, 1);
+        let first = last + 1 - reach;
+        let mut found = None;
+        for (i, &token) in tokens[first..=last].iter().enumerate() {
+            let restart = (i == 0).then_some(first);
+            let feed = Feed { lane: 1, restart, tokens: &[token], outputs: 1 };
+            predictor
+                .step(&[feed], &mut |_, cdf| {
+                    let bytes: Vec<u8> = cdf.weights().iter().flat_map(|w| w.to_le_bytes()).collect();
+                    found = Some(Digest::of(&bytes));
+                })
+                .unwrap();
+        }
+        assert_eq!(found, Some(reference[last]), "{last}");
     }
 }
 

@@ -9,6 +9,9 @@ use lma::predict::{Feed, PredictError, Predictor, TokenId};
 /// As in the scheduler: most tokens of one lane in one step while others wait.
 const SHARE: usize = 64;
 
+/// Tokens of a chunk, about: where a window slides, a lane is restarted by nothing else.
+const CHUNK: usize = 16 << 10;
+
 /// One lane's way through the text, round and round, under the window policy.
 pub(super) struct Lane {
     window: usize,
@@ -25,7 +28,8 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(at: usize, policy: ContextPolicy, ahead: usize) -> Self {
-        let (window, overlap) = (policy.window as usize, policy.overlap as usize);
+        let (window, overlap) =
+            if policy.slides() { (CHUNK, 1) } else { (policy.window as usize, policy.overlap as usize) };
         let mut lane = Self { window, overlap, ahead, at, fed: 0, restart: true, pending: 0, outputs: 0 };
         lane.plan(ahead.min(window));
         lane
@@ -63,12 +67,13 @@ pub(super) fn drive(
     text: &[TokenId],
     end: Instant,
 ) -> Result<u64, PredictError> {
-    let text: Vec<TokenId> = text.iter().chain(text.iter().take(2 * predictor.window())).copied().collect();
-    let round = text.len() - 2 * predictor.window();
+    let margin = 2 * lanes.iter().map(|lane| lane.window).max().unwrap_or(0);
+    let text: Vec<TokenId> = text.iter().chain(text.iter().take(margin)).copied().collect();
+    let round = text.len() - margin;
     let mut total = 0;
     while Instant::now() < end {
         let mut room = predictor.batch();
-        let share = SHARE.max(room / lanes.len().max(1));
+        let share = SHARE.max(room / lanes.len().max(1)).min(predictor.share());
         let mut feeds = Vec::new();
         for (number, lane) in lanes.iter_mut().enumerate() {
             if lane.restart && lane.at >= round {
@@ -80,7 +85,7 @@ pub(super) fn drive(
             }
             let outputs = len.saturating_sub(lane.pending - lane.outputs);
             let tokens = &text[lane.at..lane.at + len];
-            feeds.push(Feed { lane: number, restart: lane.restart, tokens, outputs });
+            feeds.push(Feed { lane: number, restart: lane.restart.then_some(0), tokens, outputs });
             room -= len;
         }
         predictor.step(&feeds, &mut |_, cdf| assert!(cdf.total() > 0))?;

@@ -90,7 +90,7 @@ fn cost(weights: &Arc<Weights>, text: &[u8], threads: usize) -> Result<f64, Pred
     let table = Arc::new(weights.table());
     let mut history = vec![table.start()];
     history.extend(weights.tokenize(text));
-    let geometry = Geometry { lanes: LANES, window: WINDOW, threads, kernels: KernelSet::current() };
+    let geometry = Geometry { lanes: LANES, window: WINDOW, slides: false, threads, kernels: KernelSet::current() };
     let mut predictor = LlamaPredictor::new(Arc::clone(weights), table, geometry)?;
     let mut bits = 0.0;
     for windows in windows(history.len()).chunks(LANES) {
@@ -131,7 +131,12 @@ fn together(predictor: &mut LlamaPredictor, history: &[TokenId], windows: &[Wind
             let (from, to) = (window.from + at, window.to.min(window.from + at + share));
             if from < to {
                 let first = from.max(window.wanted).min(to);
-                feeds.push(Feed { lane, restart: at == 0, tokens: &history[from..to], outputs: to - first });
+                feeds.push(Feed {
+                    lane,
+                    restart: (at == 0).then_some(0),
+                    tokens: &history[from..to],
+                    outputs: to - first,
+                });
                 expected.extend(&history[first + 1..=to]);
             }
         }

@@ -119,7 +119,8 @@ impl Bare {
         let mut predictors = Vec::new();
         for _ in 0..shards {
             let (weights, table) = (Arc::clone(&self.weights), Arc::clone(&table));
-            let geometry = Geometry { lanes, window: policy.window as usize, threads, kernels: KernelSet::current() };
+            let (window, slides) = (policy.window as usize, policy.slides());
+            let geometry = Geometry { lanes, window, slides, threads, kernels: KernelSet::current() };
             predictors.push(LlamaPredictor::new(weights, table, geometry)?);
         }
         let watch = Watch::start();

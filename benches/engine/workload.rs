@@ -75,7 +75,7 @@ impl Workload<'_> {
     /// Measures rounds until they have taken `time`, at least one.
     pub(super) fn measure(&mut self, contender: &Contender, time: Duration) -> Result<Rate, PredictError> {
         let (lanes, threads, kernels) = (self.mode.lanes(), self.threads, contender.kernels);
-        let geometry = Geometry { lanes, window: WINDOW, threads, kernels };
+        let geometry = Geometry { lanes, window: WINDOW, slides: false, threads, kernels };
         let weights = Arc::clone(&contender.weights);
         let mut predictor = LlamaPredictor::new(weights, Arc::clone(&self.table), geometry)?;
         // The first steps touch memory for the first time.
@@ -116,7 +116,7 @@ impl Workload<'_> {
                 let len = share.min(count - at);
                 let feed = |lane| Feed {
                     lane,
-                    restart: at == 0,
+                    restart: (at == 0).then_some(0),
                     tokens: self.tokens(lane, at, len),
                     outputs: outputs.min(len),
                 };
@@ -134,8 +134,7 @@ impl Workload<'_> {
         let most = self.steps.unwrap_or(WINDOW - self.depth);
         let (watch, start, mut done) = (Watch::start(), Instant::now(), 0);
         while done < most && (self.steps.is_some() || done < FEWEST || start.elapsed() < time) {
-            let feed =
-                |lane| Feed { lane, restart: false, tokens: self.tokens(lane, self.depth + done, 1), outputs: 1 };
+            let feed = |lane| Feed { lane, restart: None, tokens: self.tokens(lane, self.depth + done, 1), outputs: 1 };
             let feeds: Vec<Feed<'_>> = (0..predictor.lanes()).map(feed).collect();
             take(predictor, taken, &feeds)?;
             done += 1;

@@ -75,7 +75,7 @@ fn model(input: &mut Input<'_>) -> LoadedModel {
     bytes.extend((0..input.below(WORDS + 1)).map(|_| input.bytes(7).to_vec()));
     let table = Arc::new(TokenTable::new(0, bytes));
     let window = 2 + input.below(60) as u32;
-    let context = ContextPolicy { window, overlap: 1 + input.below(window as usize - 1) as u32 };
+    let context = ContextPolicy { window, overlap: input.below(window as usize) as u32 };
     let mut cdfs: Vec<Cdf> = (0..1 + input.below(3)).filter_map(|_| cdf(input, table.len() + 1)).collect();
     // Weights that are no distribution are left out; without any, all symbols are alike.
     cdfs.extend(Cdf::new(&vec![1; table.len() + 1]).ok().filter(|_| cdfs.is_empty()));
@@ -83,7 +83,7 @@ fn model(input: &mut Input<'_>) -> LoadedModel {
     let record = ModelRecord { context, vocab_size: table.len() as u32, tokens: table.digest(), ..toy::model().record };
     let tokenizer = Arc::new(Greedy(Arc::clone(&table)));
     let runner = Arc::new(InlineRunner::new(Box::new(predictor), 1 + input.below(9)));
-    LoadedModel { record, table, tokenizer, runner }
+    LoadedModel { record, table, tokenizer, runner, reach: 2 }
 }
 
 /// Weights that come again, with shifts that make a few of them all that counts.
@@ -117,7 +117,7 @@ impl Predictor for AnyPredictor {
 
     fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
         for (number, feed) in feeds.iter().enumerate() {
-            self.lane = if feed.restart { [0; 2] } else { self.lane };
+            self.lane = if feed.restart.is_some() { [0; 2] } else { self.lane };
             for (at, &token) in feed.tokens.iter().enumerate() {
                 self.lane = [self.lane[1], token];
                 if at + feed.outputs >= feed.tokens.len() {

@@ -6,9 +6,8 @@ import numpy as np
 
 from tokenizer import START_ID, token_bytes, vocab_and_merges
 
-# Shares of windows that begin with the start token at a document's start, with the start token at a random place
-# (a chunk of an archive), and in the middle without it (a restart of the model's context).
-DOCUMENT, CHUNK = 0.25, 0.35
+# The share of rows that begin at a document's start; the others begin at a random place, as a chunk of an archive does.
+DOCUMENT = 0.25
 FLOOR = 0.05
 
 
@@ -76,11 +75,9 @@ class Stream:
         at = self.windows[i][counts[0]] * time + int(rng.integers(time))
         counts[0] += 1
         row = part.tokens[at : at + time + 1].astype(np.int64)
-        if mode < DOCUMENT + CHUNK:
-            row[1:] = row[:-1].copy()
-            row[0] = START_ID
-            at -= 1
-        return row, part.weights(row[1:], at + 1)
+        row[1:] = row[:-1].copy()
+        row[0] = START_ID
+        return row, part.weights(row[1:], at)
 
     def batch(self, number, size):
         """Tokens, the tokens after them, and the weights of the latter's losses."""

@@ -56,6 +56,8 @@ def metadata(w, c, args, tokens, merges):
     w.add_bos_token_id(tokenizer.START_ID)
     w.add_eos_token_id(tokenizer.START_ID)
     w.add_add_bos_token(False)
+    # lma's own: how many tokens one attends to, the context sliding along a text of any length.
+    w.add_uint32("lma.sliding_window", args.window or c["window"])
 
 
 def main():
@@ -66,6 +68,7 @@ def main():
     ap.add_argument("--name", default="lma default 8M")
     ap.add_argument("--license", default="CC0-1.0")
     ap.add_argument("--context-length", type=int, help="to declare; the one trained at")
+    ap.add_argument("--window", type=int, help="tokens that one attends to; those trained with")
     ap.add_argument("--type", choices=("Q8_0", "F32"), default="Q8_0")
     args = ap.parse_args()
     saved = torch.load(args.checkpoint, map_location="cpu", weights_only=True)

@@ -1,4 +1,5 @@
-"""The language model: llama architecture with one key/value head, fused projections and tied embeddings.
+"""The language model: llama architecture with one key/value head, fused projections and tied embeddings. A token
+attends to itself and the `window - 1` tokens before it, however long the text is (spec/lm-codec.md §4).
 
 The residual stream is kept 8 times larger than llama.cpp would have it (the embedding is multiplied by 8), so that
 one learning rate suits the embedding as input and as output; export.py divides the writes to the stream by 8.
@@ -23,7 +24,8 @@ class Config:
     heads: int = 5
     head_dim: int = 64
     ff: int = 704
-    context: int = 256
+    context: int = 512
+    window: int = 192
 
     def __post_init__(self):
         if any(n % 32 for n in (self.width, self.ff, self.head_dim, self.vocab)):
@@ -87,8 +89,9 @@ class Model(nn.Module):
         cos, sin = rope_table(c.context, c.head_dim)
         self.register_buffer("cos", cos[:, None], persistent=False)
         self.register_buffer("sin", sin[:, None], persistent=False)
-        future = torch.full((c.context, c.context), float("-inf")).triu(1)
-        self.register_buffer("mask", future, persistent=False)
+        back = torch.arange(c.context)[:, None] - torch.arange(c.context)
+        hidden = (back < 0) | (back >= c.window)
+        self.register_buffer("mask", torch.where(hidden, float("-inf"), 0.0), persistent=False)
 
     def compile(self):
         """Compiles the blocks and the loss; names of parameters stay as they are."""

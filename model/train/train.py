@@ -32,11 +32,12 @@ def parse_args():
     stable.add_argument("--layers", type=int, default=6)
     stable.add_argument("--ff", type=int, default=704)
     stable.add_argument("--head-dim", type=int, default=64)
-    stable.add_argument("--context", type=int, default=256)
+    stable.add_argument("--context", type=int, default=512, help="tokens in a row (may change on resuming)")
+    stable.add_argument("--window", type=int, default=192, help="tokens that one attends to (may change on resuming)")
     stable.add_argument("--init", help="GGUF model to grow from, or checkpoint to narrow, instead of random weights")
     stable.add_argument("--lr", type=float, help="factor on the rates in optim.py (default 1; may change on resuming)")
     stable.add_argument("--weights", help=f"shares of the categories (default {WEIGHTS}; may change on resuming)")
-    stable.add_argument("--batch", type=int, default=16, help="windows in a micro-batch")
+    stable.add_argument("--batch", type=int, default=8, help="rows in a micro-batch (may change on resuming)")
     stable.add_argument("--accumulate", type=int, default=2, help="micro-batches in a step")
     stable.add_argument("--seed", type=int, default=1)
     decay = sub.add_parser("decay", help="branch from a checkpoint and lower the rate to nothing")
@@ -104,7 +105,7 @@ class Trainer:
 
     def fresh_settings(self):
         a = self.args
-        model = Config(data.vocab_size(a.data), a.width, a.layers, a.width // a.head_dim, a.head_dim, a.ff, a.context)
+        model = Config(data.vocab_size(a.data), a.width, a.layers, a.width // a.head_dim, a.head_dim, a.ff, a.context, a.window)
         return {
             "model": model.as_dict(), "data": str(a.data.resolve()), "init": a.init, "lr": a.lr or 1.0,
             "weights": a.weights or WEIGHTS, "batch": a.batch, "accumulate": a.accumulate, "seed": a.seed, "surprise": a.surprise,
@@ -118,7 +119,8 @@ class Trainer:
         s["data"] = str(a.data.resolve())
         s["lr"] = a.lr or s["lr"]
         s["weights"] = a.weights or s["weights"]
-        s["surprise"] = a.surprise
+        s["surprise"], s["batch"] = a.surprise, a.batch
+        s["model"] = s["model"] | {"context": a.context, "window": a.window}
 
     def tokens_per_step(self):
         s = self.settings

@@ -143,8 +143,7 @@ fn print_model(model: &ModelRecord, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "model {:<9} {name}, {architecture}, {}, {place}", model.number, units::bytes(model.size))?;
     writeln!(out, "  sha256        {}", model.sha256)?;
     writeln!(out, "  numerics      {}", escape::message(&model.numerics.0))?;
-    let (window, overlap) = (model.context.window, model.context.overlap);
-    writeln!(out, "  context       {window} tokens, {overlap} of them repeated; {} in the vocabulary", model.vocab_size)
+    writeln!(out, "  context       {}; {} in the vocabulary", model.context, model.vocab_size)
 }
 
 fn model_json(model: &ModelRecord) -> Value {

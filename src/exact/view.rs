@@ -79,6 +79,19 @@ impl View {
         self.row_at(self.place(row))
     }
 
+    /// Element `i` of a row of 32-bit integers, as a position.
+    ///
+    /// # Errors
+    /// It is negative.
+    ///
+    /// # Safety
+    /// There is such an element.
+    pub unsafe fn position(&self, i: usize) -> Result<usize, &'static str> {
+        // SAFETY: the caller's.
+        let position = unsafe { self.data.wrapping_add(i * self.strides[0]).cast::<i32>().read_unaligned() };
+        usize::try_from(position).map_err(|_| "a position is negative")
+    }
+
     /// Whether the elements of a row lie side by side.
     #[must_use]
     pub fn has_plain_rows(&self) -> bool {

@@ -10,13 +10,39 @@ pub const MAX_MODEL_STRING: usize = 255;
 
 const WHAT: &str = "model record";
 
-/// How a stream is cut into context windows (spec/lm-codec.md §4).
+/// How much of a stream's past a model sees (spec/lm-codec.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContextPolicy {
     /// Tokens fed in one window at most; at least 2.
     pub window: u32,
-    /// Tokens of the past fed again at the start of a following window; at least 1, less than `window`.
+    /// Tokens of the past fed again at the start of a following window, less than `window`. None: there are no
+    /// following windows; the one window slides, each token attending to the `window - 1` before it.
     pub overlap: u32,
+}
+
+impl ContextPolicy {
+    /// Whether the window slides.
+    #[must_use]
+    pub fn slides(self) -> bool {
+        self.overlap == 0
+    }
+
+    /// Whether the numbers are a policy.
+    #[must_use]
+    pub fn is_sound(self) -> bool {
+        self.window >= 2 && self.overlap < self.window
+    }
+}
+
+impl std::fmt::Display for ContextPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { window, overlap } = self;
+        if self.slides() {
+            write!(f, "{window} tokens, sliding")
+        } else {
+            write!(f, "{window} tokens, {overlap} of them repeated")
+        }
+    }
 }
 
 /// The arithmetic that turned weights and tokens into probabilities, by name and version
@@ -101,8 +127,8 @@ impl ModelRecord {
     /// # Errors
     /// Corrupt.
     pub fn check(&self) -> Result<(), FormatError> {
-        let ContextPolicy { window, overlap } = self.context;
-        if overlap == 0 || overlap >= window {
+        if !self.context.is_sound() {
+            let ContextPolicy { window, overlap } = self.context;
             return Err(FormatError::corrupt(WHAT, format!("window {window} with overlap {overlap}")));
         }
         if self.vocab_size == 0 {
@@ -159,7 +185,7 @@ pub(super) mod tests {
     fn long_names_are_cut_and_bad_windows_refused() {
         let long = ModelRecord { name: "ä".repeat(200), ..sample() };
         assert_eq!(ModelRecord::decode(&long.encode()).unwrap().name, "ä".repeat(127));
-        for (window, overlap) in [(0, 0), (1, 1), (2, 0), (64, 64)] {
+        for (window, overlap) in [(0, 0), (1, 0), (1, 1), (64, 64)] {
             let bad = ModelRecord { context: ContextPolicy { window, overlap }, ..sample() };
             assert!(ModelRecord::decode(&bad.encode()).is_err());
         }

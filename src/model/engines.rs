@@ -1,5 +1,6 @@
 //! From a model record, or a file, to a loaded and checked model.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::AsRawFd;
@@ -20,6 +21,9 @@ const DEFAULT_WINDOW: u32 = 512;
 
 /// A following window starts with this part of the past: a price of 1/8 in work.
 const OVERLAP_DIVISOR: u32 = 8;
+
+/// What a model says that was made for a window that slides: how many tokens one attends to.
+const SLIDING_KEY: &CStr = c"lma.sliding_window";
 
 /// Longest window that an archive may ask for, unless its model was trained on a longer one.
 const MAX_WINDOW: u32 = 8192;
@@ -90,7 +94,11 @@ impl Engines {
             0 => DEFAULT_WINDOW,
             trained => trained.clamp(canary::PROBE_LEN as u32, DEFAULT_WINDOW),
         };
-        self.open_with(found, weights, ContextPolicy { window, overlap: (window / OVERLAP_DIVISOR).max(1) })
+        let restarting = ContextPolicy { window, overlap: (window / OVERLAP_DIVISOR).max(1) };
+        let sliding = weights.metadata(SLIDING_KEY).parse().ok().map(|window| ContextPolicy { window, overlap: 0 });
+        let exact = weights.arithmetic() == Arithmetic::Exact;
+        let sliding = sliding.filter(|policy| exact && policy.is_sound() && policy.window <= MAX_WINDOW);
+        self.open_with(found, weights, sliding.unwrap_or(restarting))
     }
 
     fn weights(&self, found: &Found, arithmetic: Arithmetic) -> Result<Weights, PredictError> {
@@ -113,13 +121,15 @@ impl Engines {
     ) -> Result<Arc<LoadedModel>, PredictError> {
         let weights = Arc::new(weights);
         let table = Arc::new(weights.table());
-        let affordable = CONTEXT_BYTES / weights.context_bytes(context.window).max(1);
+        let slides = context.slides();
+        // A canary goes into any window that does not slide.
+        let window = if slides { context.window as usize } else { (context.window as usize).max(canary::PROBE_LEN) };
+        let geometry = Geometry { lanes: 1, window, slides, threads: 1, kernels: self.options.kernels };
+        let affordable = CONTEXT_BYTES / weights.context_bytes(geometry.cells()).max(1);
         let lanes = self.options.streams.clamp(1, usize::try_from(affordable).unwrap_or(usize::MAX).max(1));
         let (shards, threads) = shards(&weights, self.options.threads, lanes);
         let open = || {
-            let window = (context.window as usize).max(canary::PROBE_LEN);
-            let kernels = self.options.kernels;
-            let geometry = Geometry { lanes: lanes.div_ceil(shards), window, threads, kernels };
+            let geometry = Geometry { lanes: lanes.div_ceil(shards), threads, ..geometry };
             LlamaPredictor::new(Arc::clone(&weights), Arc::clone(&table), geometry)
         };
         let mut predictors = (0..shards).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
@@ -141,9 +151,11 @@ impl Engines {
             numerics: NumericsProfile(weights.arithmetic().profile()),
             canary,
         };
+        // In each layer a token sees `window - 1` tokens further back.
+        let reach = weights.layers() * (window - 1) + 1;
         let predictors = predictors.into_iter().map(|predictor| Box::new(predictor) as Box<dyn Predictor>).collect();
         let runner = Arc::new(Scheduler::new(predictors, &self.options.interrupt)?);
-        let model = Arc::new(LoadedModel { record, table, tokenizer: weights, runner });
+        let model = Arc::new(LoadedModel { record, table, tokenizer: weights, runner, reach });
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&model));
         Ok(model)
     }
@@ -180,15 +192,17 @@ impl Models for Engines {
         let found = self.registry.find(record.sha256, record.size).ok_or_else(|| self.registry.missing(record))?;
         let arithmetic = self.arithmetic_of(record)?;
         let weights = self.weights(&found, arithmetic)?;
-        let ContextPolicy { window, overlap } = record.context;
-        if window > weights.trained_context().max(MAX_WINDOW) || window < 2 || overlap == 0 || overlap >= window {
-            let why = format!("a window of {window} tokens with an overlap of {overlap} is out of bounds");
-            return Err(PredictError::Numerics { name: record.name.clone(), why });
+        let refuse = |why: String| Err(PredictError::Numerics { name: record.name.clone(), why });
+        if record.context.window > weights.trained_context().max(MAX_WINDOW) || !record.context.is_sound() {
+            return refuse(format!("a window of {} is out of bounds", record.context));
+        }
+        if record.context.slides() && arithmetic != Arithmetic::Exact {
+            return refuse("its window slides, which is for exact arithmetic only".into());
         }
         let model = self.open_with(&found, weights, record.context)?;
         match difference(&model.record, record) {
             None => Ok(model),
-            Some(what) => Err(PredictError::Numerics { name: record.name.clone(), why: format!("its {what} differs") }),
+            Some(what) => refuse(format!("its {what} differs")),
         }
     }
 }

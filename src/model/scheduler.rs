@@ -180,7 +180,7 @@ impl Runner for Scheduler {
 /// What one lane feeds in the step at hand: a range of `Driver::tokens`.
 struct Share {
     lane: usize,
-    restart: bool,
+    restart: Option<usize>,
     start: usize,
     len: usize,
     outputs: usize,
@@ -242,7 +242,7 @@ impl Driver {
         let paused = |job: &Job| pause && job.audience.urgency() == Urgency::Idle;
         let waiting = self.lanes.iter().flatten().filter(|job| !paused(job)).count();
         // With few lanes waiting, each may have more than its share of the batch.
-        let share = SHARE.max(room / waiting.max(1));
+        let share = SHARE.max(room / waiting.max(1)).min(self.predictor.share());
         for (lane, slot) in self.lanes.iter_mut().enumerate() {
             let Some(job) = slot.as_mut().filter(|job| !paused(job)) else { continue };
             let Want::Feed { restart, tokens, outputs } = job.stream.want() else {
@@ -339,7 +339,7 @@ mod tests {
             assert!(feeds.iter().map(|feed| feed.tokens.len()).sum::<usize>() <= self.batch);
             assert!(feeds.windows(2).all(|pair| pair[0].lane < pair[1].lane));
             for (number, feed) in feeds.iter().enumerate() {
-                if feed.restart {
+                if feed.restart.is_some() {
                     self.sums[feed.lane] = 1;
                 }
                 for (i, &token) in feed.tokens.iter().enumerate() {
@@ -373,7 +373,7 @@ mod tests {
             if tokens.is_empty() {
                 return Want::Done;
             }
-            Want::Feed { restart: self.fed == 0, tokens, outputs: self.outputs.min(tokens.len()) }
+            Want::Feed { restart: (self.fed == 0).then_some(0), tokens, outputs: self.outputs.min(tokens.len()) }
         }
         fn fed(&mut self, count: usize) {
             self.fed += count;

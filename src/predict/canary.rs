@@ -82,13 +82,13 @@ fn weights(
     companion: bool,
 ) -> Result<Vec<Digest>, PredictError> {
     let companion = companion && predictor.batch() >= 2;
-    let most = (predictor.batch() - usize::from(companion)).max(1);
+    let most = (predictor.batch() - usize::from(companion)).min(predictor.share()).max(1);
     let mut digests = Vec::new();
     let mut rest = probe;
     let mut others = probe.chunks(1).rev();
     for piece in pieces.iter().flat_map(|&len| split(len, most)) {
         let (tokens, behind) = rest.split_at(piece);
-        let restart = rest.len() == probe.len();
+        let restart = (rest.len() == probe.len()).then_some(0);
         rest = behind;
         let mut feeds = vec![Feed { lane, restart, tokens, outputs: piece }];
         if let Some(tokens) = others.next().filter(|_| companion) {

@@ -60,8 +60,8 @@ pub enum Want<'a> {
     /// Feed these tokens, in order, at least one. A distribution is wanted behind each of the last
     /// `outputs` of them (1 <= outputs <= tokens.len()).
     Feed {
-        /// Forget the lane's past first.
-        restart: bool,
+        /// Forget the lane's past first. The first token then stands at this position.
+        restart: Option<usize>,
         /// The tokens.
         tokens: &'a [TokenId],
         /// How many of the last tokens want a distribution.
@@ -106,8 +106,8 @@ pub struct StreamError(pub String);
 pub struct Feed<'a> {
     /// The lane, below [`Predictor::lanes`].
     pub lane: usize,
-    /// Forget the lane's past first.
-    pub restart: bool,
+    /// Forget the lane's past first. The first token then stands at this position.
+    pub restart: Option<usize>,
     /// The tokens, at least one.
     pub tokens: &'a [TokenId],
     /// How many of the last tokens want a distribution; may be 0.
@@ -117,14 +117,20 @@ pub struct Feed<'a> {
 /// A source of next-token distributions for many independent lanes.
 ///
 /// **Batch invariance.** The distribution behind a token depends on the tokens fed to its lane
-/// since the last restart, and on nothing else: not on how they were split into feeds, not on
-/// other lanes, not on the number of threads.
+/// since the last restart, and their positions, and on nothing else: not on how they were split into
+/// feeds, not on other lanes, not on the number of threads. Where a window slides, it depends on the last
+/// [`LoadedModel::reach`] tokens only.
 pub trait Predictor: Send {
     /// The number of lanes.
     fn lanes(&self) -> usize;
 
     /// Most tokens of one lane between two restarts.
     fn window(&self) -> usize;
+
+    /// Most tokens of one lane in one [`Predictor::step`], at least 1.
+    fn share(&self) -> usize {
+        self.batch()
+    }
 
     /// Most tokens of all feeds of one [`Predictor::step`] together.
     fn batch(&self) -> usize;
@@ -180,6 +186,8 @@ pub struct LoadedModel {
     pub table: Arc<TokenTable>,
     /// Bytes to tokens, for encoders.
     pub tokenizer: Arc<dyn Tokenizer>,
+    /// Where the window slides, how many of the last tokens a distribution depends on.
+    pub reach: usize,
     /// Where streams are run.
     pub runner: Arc<dyn Runner>,
 }

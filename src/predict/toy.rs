@@ -83,7 +83,7 @@ impl ToyPredictor {
         for feed in feeds {
             let Some(lane) = self.lanes.get(feed.lane) else { return broken(format!("lane {}", feed.lane)) };
             let fed = match lane {
-                _ if feed.restart => 0,
+                _ if feed.restart.is_some() => 0,
                 Some(lane) => lane.fed,
                 None => return broken(format!("lane {} was never restarted", feed.lane)),
             };
@@ -141,7 +141,8 @@ impl Predictor for ToyPredictor {
     fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
         self.check(feeds)?;
         for (i, feed) in feeds.iter().enumerate() {
-            let mut lane = if feed.restart { Lane::default() } else { self.lanes[feed.lane].unwrap_or_default() };
+            let mut lane =
+                if feed.restart.is_some() { Lane::default() } else { self.lanes[feed.lane].unwrap_or_default() };
             for (at, &token) in feed.tokens.iter().enumerate() {
                 lane = Lane { fed: lane.fed + 1, last: [lane.last[1], token] };
                 if at + feed.outputs >= feed.tokens.len() {
@@ -176,7 +177,7 @@ impl Runner for InlineRunner {
         // restarts its lane.
         let mut predictor = self.predictor.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let lane = self.turn.fetch_add(1, Ordering::Relaxed) % predictor.lanes().max(1);
-        let split = self.split.min(predictor.batch());
+        let split = self.split.min(predictor.batch()).min(predictor.share());
         loop {
             let Want::Feed { restart, tokens, outputs } = stream.want() else { return Ok(stream) };
             if audience.is_gone() {
@@ -235,7 +236,8 @@ pub fn model_with(missing: &[u8]) -> LoadedModel {
 #[must_use]
 pub fn model_of(missing: &[u8], context: ContextPolicy, lanes: usize, split: usize) -> LoadedModel {
     let table = Arc::new(table(missing));
-    let predictor = ToyPredictor::new(lanes, context.window as usize, Arc::clone(&table));
+    let window = if context.slides() { usize::MAX } else { context.window as usize };
+    let predictor = ToyPredictor::new(lanes, window, Arc::clone(&table));
     LoadedModel {
         record: ModelRecord {
             number: 0,
@@ -252,6 +254,7 @@ pub fn model_of(missing: &[u8], context: ContextPolicy, lanes: usize, split: usi
         tokenizer: Arc::new(ToyTokenizer(Arc::clone(&table))),
         table,
         runner: Arc::new(InlineRunner::new(Box::new(predictor), split)),
+        reach: 2,
     }
 }
 

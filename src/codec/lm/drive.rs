@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::window::Window;
 use crate::entropy::{Cdf, Garbage};
 use crate::format::ContextPolicy;
-use crate::predict::{Audience, RunError, Runner, Stream, StreamError, TokenId, TokenTable, Want};
+use crate::predict::{Audience, LoadedModel, RunError, Runner, Stream, StreamError, TokenId, TokenTable, Want};
 
 /// Reads tokens from stored bytes.
 pub(in crate::codec) trait Decoder: Send + 'static {
@@ -51,18 +51,19 @@ pub(in crate::codec) struct DecodeStream<D> {
 }
 
 impl<D: Decoder> DecodeStream<D> {
-    /// A decoder into `raw_len` bytes.
+    /// A decoder into `raw_len` bytes; `context` is what the archive's model record says.
     ///
     /// # Errors
     /// The context policy is none, or the chunk is empty and its stored bytes are not.
     pub(in crate::codec) fn new(
         decoder: D,
-        table: Arc<TokenTable>,
+        model: &LoadedModel,
         context: ContextPolicy,
         raw_len: usize,
         audience: &Arc<dyn Audience>,
     ) -> Result<Self, StreamError> {
-        let mut window = Window::new(context)?;
+        let table = Arc::clone(&model.table);
+        let mut window = Window::new(context, model.reach)?;
         window.plan(0, 1);
         let history = vec![table.start()];
         let stream = Self { table, history, window, decoder, raw_len, audience: Arc::clone(audience) };

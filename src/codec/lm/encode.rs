@@ -32,7 +32,7 @@ impl EncodeStream {
     pub fn new(model: &LoadedModel, raw: &[u8], budget: usize) -> Result<Self, StreamError> {
         let symbols = Symbols::new(raw, &model.table, &*model.tokenizer);
         let predictions = symbols.predictions();
-        let mut window = Window::new(model.record.context)?;
+        let mut window = Window::new(model.record.context, model.reach)?;
         window.plan(0, predictions);
         let (table, coder) = (Arc::clone(&model.table), RangeEncoder::new());
         Ok(Self { table, symbols, predictions, used: 0, escaped: 0, window, coder, budget })

@@ -29,7 +29,7 @@ pub(super) fn decode(
     audience: &Arc<dyn Audience>,
 ) -> Result<Vec<u8>, CodecError> {
     let symbols = decode::Symbols::new(stored.to_vec());
-    DecodeStream::new(symbols, Arc::clone(&model.table), context, raw_len, audience)
+    DecodeStream::new(symbols, model, context, raw_len, audience)
         .map_err(RunError::from)
         .and_then(|stream| stream.run(&*model.runner))
         .map_err(|error| failed(CodecId::Lm, error))

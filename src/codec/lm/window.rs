@@ -9,7 +9,10 @@ use crate::predict::{StreamError, TokenId, Want};
 /// `fed + (to - from) <= window`.
 #[derive(Clone, Debug)]
 pub(in crate::codec) struct Window {
+    /// Whether it slides; there is no end to `window` then.
+    slides: bool,
     window: usize,
+    /// Tokens that are fed again behind a restart, the one included whose distribution is wanted.
     overlap: usize,
     /// Tokens fed since the restart.
     fed: usize,
@@ -23,15 +26,18 @@ pub(in crate::codec) struct Window {
 }
 
 impl Window {
-    /// Nothing is fed yet, and nothing is planned.
-    pub(in crate::codec) fn new(policy: ContextPolicy) -> Result<Self, StreamError> {
-        let ContextPolicy { window, overlap } = policy;
-        if window < 2 || overlap < 1 || overlap >= window {
+    /// Nothing is fed yet, and nothing is planned. Where the window slides, distributions depend on the last
+    /// `reach` tokens.
+    pub(in crate::codec) fn new(policy: ContextPolicy, reach: usize) -> Result<Self, StreamError> {
+        if !policy.is_sound() {
+            let ContextPolicy { window, overlap } = policy;
             return Err(StreamError(format!("a context window of {window} tokens with an overlap of {overlap}")));
         }
+        let slides = policy.slides();
+        let (window, overlap) =
+            if slides { (usize::MAX, reach.max(1)) } else { (policy.window as usize, policy.overlap as usize) };
         // Full: so the first plan restarts.
-        let (window, overlap) = (window as usize, overlap as usize);
-        Ok(Self { window, overlap, fed: window, start: 0, restart: false, from: 0, to: 0, position: 0 })
+        Ok(Self { slides, window, overlap, fed: window, start: 0, restart: false, from: 0, to: 0, position: 0 })
     }
 
     /// Plans the next feed, all planned before being fed: distributions are wanted behind
@@ -47,13 +53,15 @@ impl Window {
             self.from = position;
         }
         self.position = position;
-        self.to = known.min(self.from + self.window - self.fed);
+        self.to = known.min(self.from.saturating_add(self.window - self.fed));
     }
 
     pub(in crate::codec) fn want<'a>(&self, history: &'a [TokenId]) -> Want<'a> {
         let tokens = &history[self.from..self.to];
         let outputs = self.to - self.from.max(self.position);
-        Want::Feed { restart: self.restart, tokens, outputs }
+        // A window that slides has the history's positions, any other its own.
+        let first = if self.slides { self.from } else { 0 };
+        Want::Feed { restart: self.restart.then_some(first), tokens, outputs }
     }
 
     /// `count` of the planned tokens were fed. Whether all are.
@@ -69,6 +77,9 @@ impl Window {
     /// What was fed is forgotten by the lane: it is to be fed again, behind a restart, without
     /// distributions behind what had some.
     pub(in crate::codec) fn lost(&mut self) {
+        if self.slides {
+            self.start = (self.position + 1).saturating_sub(self.overlap);
+        }
         self.from = self.start;
         self.fed = 0;
         self.restart = true;
@@ -98,10 +109,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_window_that_slides_feeds_each_token_once_at_its_place() {
+        let policy = ContextPolicy { window: 5, overlap: 0 };
+        for (ahead, split) in [(1, 1), (1000, 3), (5, 2), (1000, 1000)] {
+            let all = trace(policy, 40, ahead, split);
+            assert!(all.iter().enumerate().all(|(i, &fed)| fed == (i == 0, i as TokenId, true)), "{ahead} {split}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_slides_and_is_lost_is_fed_again_as_far_back_as_it_reaches() {
+        let history: Vec<TokenId> = (0..100).collect();
+        let mut window = Window::new(ContextPolicy { window: 5, overlap: 0 }, 9).unwrap();
+        window.plan(0, 100);
+        assert!(!window.fed(50));
+        for _ in 0..2 {
+            window.lost();
+            let want = window.want(&history);
+            assert_eq!(want, Want::Feed { restart: Some(42), tokens: &history[42..], outputs: 50 });
+        }
+        assert!(!window.fed(10));
+        assert_eq!(window.want(&history), Want::Feed { restart: None, tokens: &history[52..], outputs: 48 });
+        window.lost();
+        assert_eq!(window.want(&history), Want::Feed { restart: Some(44), tokens: &history[44..], outputs: 48 });
+    }
+
     /// The past of each distribution; the lane is lost behind every `every`-th feed, in vain at times.
     fn pasts(policy: ContextPolicy, predictions: usize, ahead: usize, split: usize, every: usize) -> Vec<Vec<TokenId>> {
         let history: Vec<TokenId> = (0..predictions as TokenId).collect();
-        let mut window = Window::new(policy).unwrap();
+        let mut window = Window::new(policy, usize::MAX).unwrap();
         let (mut past, mut out, mut feeds) = (Vec::new(), Vec::new(), 0);
         let mut next = 0;
         while next < predictions {
@@ -109,7 +146,7 @@ mod tests {
             next = window.end();
             loop {
                 let Want::Feed { restart, tokens, outputs } = window.want(&history) else { unreachable!() };
-                if restart {
+                if restart.is_some() {
                     past.clear();
                 }
                 // Every second time the loss comes before progress, and longer feeds make up for it.
@@ -135,7 +172,7 @@ mod tests {
     /// Every token fed, with the restart before it and whether a distribution is wanted behind it.
     fn trace(policy: ContextPolicy, predictions: usize, ahead: usize, split: usize) -> Vec<(bool, TokenId, bool)> {
         let history: Vec<TokenId> = (0..predictions as TokenId).collect();
-        let mut window = Window::new(policy).unwrap();
+        let mut window = Window::new(policy, usize::MAX).unwrap();
         let mut out = Vec::new();
         let mut next = 0;
         while next < predictions {
@@ -146,7 +183,7 @@ mod tests {
                 assert!(outputs >= 1 && outputs <= tokens.len());
                 let count = split.min(tokens.len());
                 for (i, &token) in tokens[..count].iter().enumerate() {
-                    out.push((restart && i == 0, token, i + outputs >= tokens.len()));
+                    out.push((restart.is_some() && i == 0, token, i + outputs >= tokens.len()));
                 }
                 if window.fed(count) {
                     break;
@@ -184,8 +221,8 @@ mod tests {
 
     #[test]
     fn policies_that_make_no_progress_are_refused() {
-        for (window, overlap) in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 2), (5, 9)] {
-            assert!(Window::new(ContextPolicy { window, overlap }).is_err());
+        for (window, overlap) in [(0, 0), (1, 0), (1, 1), (2, 2), (5, 9)] {
+            assert!(Window::new(ContextPolicy { window, overlap }, 1).is_err());
         }
     }
 }

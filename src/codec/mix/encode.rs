@@ -47,7 +47,7 @@ impl EncodeStream {
             *token = table.tree().canonical(*token);
         }
         let predictions = symbols.predictions();
-        let mut window = Window::new(model.record.context)?;
+        let mut window = Window::new(model.record.context, model.reach)?;
         window.plan(0, predictions);
         let model = Box::new(Model::new(true, start.mix().clone(), raw.len()));
         let (coder, sums) = (RangeEncoder::new(), Vec::new());

@@ -78,7 +78,7 @@ pub(super) fn decode_mix(
         return Err(corrupt("its head is not that of text"));
     }
     let walks = decode::Walks::new(coded.to_vec(), raw_len, Start::get());
-    DecodeStream::new(walks, Arc::clone(&model.table), context, raw_len, audience)
+    DecodeStream::new(walks, model, context, raw_len, audience)
         .map_err(RunError::from)
         .and_then(|stream| stream.run(&*model.runner))
         .map_err(|error| failed(CodecId::Mix, error))

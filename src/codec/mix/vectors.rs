@@ -146,7 +146,7 @@ fn mixed() -> String {
     let mut leaves = table.greedy(TEXT).into_iter().peekable();
     while leaves.peek().is_some() {
         let newest = &history[history.len() - 1..];
-        let feed = Feed { lane: 0, restart: history.len() == 1, tokens: newest, outputs: 1 };
+        let feed = Feed { lane: 0, restart: (history.len() == 1).then_some(0), tokens: newest, outputs: 1 };
         let mut next = None;
         let mut sink = |_: usize, cdf: &crate::entropy::Cdf| {
             assert!(table.tree().cumulate(cdf, &mut sums));

@@ -4,113 +4,37 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Refusal, Step};
+use super::{Lanes, Refusal, Seen, Step};
 use crate::exact::KernelSet;
 use crate::exact::pool::Member;
 use crate::exact::vector::{LANES, Vector, exp, per_set, tanh};
-use crate::exact::view::{Element, View};
+use crate::exact::view::View;
 
-/// Queries that share one pass over keys and values.
-const TILE: usize = 4;
+/// Most queries that share one pass over keys and values: as many as leave registers for 4 vectors of keys.
+const TILE: usize = 6;
 
-/// How cached keys lie in memory: in blocks of 16 cells, and in a block the same element of all 16 cells
-/// side by side, so that a vector of keys belongs to 16 scores. The memory is that of an array of one
-/// plain row for each cell; only the order within 16 rows is another.
-pub struct Keys;
-
-impl Keys {
-    /// Whether an array of one row for each cell can hold keys in this order: its rows adjoin, and fill whole
-    /// blocks.
-    #[must_use]
-    pub fn fit(rows: &View) -> bool {
-        let [width, cells, a, b] = rows.extents;
-        rows.element == Element::F16 && (a, b) == (1, 1) && rows.strides[1] == 2 * width && cells.is_multiple_of(LANES)
-    }
-
-    /// The first element of one cell's key, in an array of one row for each cell; the next ones follow
-    /// every 16 elements.
-    #[must_use]
-    pub fn first_of(rows: &View, cell: usize) -> *mut u16 {
-        let block = rows.data.wrapping_add(cell / LANES * LANES * rows.strides[1]);
-        block.cast::<u16>().wrapping_add(cell % LANES)
-    }
+/// How many queries share a pass: those of one token, or a part of them without a remainder, as they see the same cells.
+fn tile_of(shared: usize) -> usize {
+    [6, 5, 4].into_iter().find(|&tile| shared.is_multiple_of(tile)).unwrap_or(4)
 }
 
-/// Which cells each token sees: one range a token, empty until a [`See`] has run.
-pub struct Seen(Vec<AtomicU64>);
-
-impl Seen {
-    /// For `tokens` tokens, those of all lanes together.
-    #[must_use]
-    pub fn new(tokens: usize) -> Self {
-        Self((0..tokens).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn set(&self, token: usize, cells: &Range<usize>) {
-        self.0[token].store((cells.start as u64) << 32 | cells.end as u64, Ordering::Relaxed);
-    }
-
-    /// The cells that a token sees.
-    #[must_use]
-    pub fn get(&self, token: usize) -> Range<usize> {
-        let both = self.0[token].load(Ordering::Relaxed);
-        (both >> 32) as usize..(both & 0xffff_ffff) as usize
-    }
-}
-
-/// Reads a mask: 0 for a cell that is seen, minus infinity for others. Refuses all other values, and masks
-/// that do not show one range.
-pub struct See {
-    /// Binary32 or binary16: `[cells, tokens, 1, lanes]`.
-    pub mask: View,
-    /// The tokens' ranges, lane after lane.
-    pub seen: Arc<Seen>,
-}
-
-impl Step for See {
-    unsafe fn run(&self, _: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
-        let [cells, tokens, _, lanes] = self.mask.extents;
-        let mut outcome = Ok(());
-        for row in member.part(tokens * lanes, 1) {
-            let at = self.mask.row_at([row % tokens, 0, row / tokens]);
-            // SAFETY: a row of the mask; rows are plain.
-            let range = unsafe {
-                match self.mask.element {
-                    Element::F16 => visible(std::slice::from_raw_parts(at.cast::<u16>(), cells), 0xfc00),
-                    _ => visible(std::slice::from_raw_parts(at.cast::<u32>(), cells), 0xff80_0000),
-                }
-            };
-            match range {
-                Some(range) => self.seen.set(row, &range),
-                None => {
-                    self.seen.set(row, &(0..0));
-                    outcome = Err("a mask that does not show one range of cells, without a bias");
-                }
-            }
-        }
-        outcome
-    }
-}
-
-/// The range of zeros; `None` if they are not one range between `hidden` elements.
-fn visible<T: PartialEq + Copy + Default>(mask: &[T], hidden: T) -> Option<Range<usize>> {
-    let Some(start) = mask.iter().position(|&m| m != hidden) else { return Some(0..0) };
-    let end = mask.iter().rposition(|&m| m != hidden)? + 1;
-    mask[start..end].iter().all(|&m| m == T::default()).then_some(start..end)
-}
-
-/// Attention of every query head over the cells that its token sees.
+/// Attention of every query head over the cells that its token sees. Cells are numbered by the positions of
+/// their tokens; cell `i` is kept in row `i` modulo the number of rows.
 pub struct Attention {
     /// The result, binary32: `[value width, heads, tokens, lanes]`, plain rows.
     pub out: View,
     /// Binary32: `[head, tokens, heads, lanes]`, plain rows.
     pub queries: View,
-    /// Binary16: `[head, cells, key heads, lanes]`, in the order of [`Keys`]; a cell's heads side by side.
+    /// Binary16: `[head, rows, key heads, lanes]`, in the order of [`Keys`]; a cell's heads side by side.
     pub keys: View,
-    /// Binary16: `[value width, cells, key heads, lanes]`, plain rows.
+    /// Binary16: `[value width, rows, key heads, lanes]`, plain rows.
     pub values: View,
+    /// Rows of a lane, a multiple of 16; `keys` and `values` show their beginning, all that are in use.
+    pub rows: usize,
+    /// Where the lanes of keys and values are not those of the queries one by one: the sequences of the queries, and the
+    /// number of the first.
+    pub sequences: Option<(Arc<Lanes>, usize)>,
     /// What each token sees, lane after lane.
     pub seen: Arc<Seen>,
     /// What a score is multiplied by.
@@ -124,6 +48,10 @@ struct Tile<'a> {
     queries: &'a [*const f32],
     outs: &'a [*mut f32],
     seen: &'a [Range<usize>],
+    /// The first block of 16 cells that one of them sees, and the end of the last.
+    blocks: Range<usize>,
+    /// Rows of the lane.
+    rows: usize,
     /// Element 0 of the head in block 0.
     keys: *const u16,
     /// Elements from one block of cells to the next.
@@ -146,14 +74,13 @@ impl Step for Attention {
         let [head, tokens, heads, lanes] = self.queries.extents;
         let key_heads = self.keys.extents[2];
         let shared = heads / key_heads;
-        let tiles = (tokens * shared).div_ceil(TILE);
-        let cells = self.keys.extents[1].next_multiple_of(LANES);
+        let most = tile_of(shared);
+        let tiles = (tokens * shared).div_ceil(most);
         SCORES.with_borrow_mut(|scores| {
-            scores.resize(scores.len().max(TILE * cells), 0.0);
             for item in member.part(lanes * key_heads * tiles, 1) {
                 let (tile, key_head, lane) = (item % tiles, item / tiles % key_heads, item / (tiles * key_heads));
-                let first = tile * TILE;
-                let count = TILE.min(tokens * shared - first);
+                let first = tile * most;
+                let count = most.min(tokens * shared - first);
                 let mut queries = [std::ptr::null::<f32>(); TILE];
                 let mut outs = [std::ptr::null_mut::<f32>(); TILE];
                 let mut seen = [const { 0..0 }; TILE];
@@ -163,22 +90,28 @@ impl Step for Attention {
                     outs[i] = self.out.row_at([query_head, token, lane]).cast();
                     seen[i] = self.seen.get(lane * tokens + token);
                 }
-                let keys = self.keys.data.wrapping_add(lane * self.keys.strides[3]).cast::<u16>();
+                let start = seen[..count].iter().map(|seen| seen.start).min().unwrap_or(0) / LANES;
+                let end = seen[..count].iter().map(|seen| seen.end).max().unwrap_or(0).div_ceil(LANES);
+                scores.resize(scores.len().max(count * LANES * (end - start)), 0.0);
+                let cached = self.sequences.as_ref().map_or(lane, |(lanes, first)| lanes.get(first + lane));
+                let keys = self.keys.data.wrapping_add(cached * self.keys.strides[3]).cast::<u16>();
                 let tile = Tile {
                     queries: &queries[..count],
                     outs: &outs[..count],
                     seen: &seen[..count],
+                    blocks: start..end,
+                    rows: self.rows,
                     keys: keys.wrapping_add(key_head * head * LANES),
                     key_stride: LANES * self.keys.strides[1] / 2,
                     head,
-                    values: self.values.row_at([0, key_head, lane]).cast::<u16>().cast_const(),
+                    values: self.values.row_at([0, key_head, cached]).cast::<u16>().cast_const(),
                     value_stride: self.values.strides[1] / 2,
                     value_width: self.values.extents[0],
                     scale: self.scale,
                     cap: self.cap,
                 };
                 // SAFETY: rows of this step's views, the result this thread's own; scratch for a tile.
-                unsafe { attend(set, &tile, scores.as_mut_ptr(), cells) }
+                unsafe { attend(set, &tile, scores.as_mut_ptr()) }
             }
         });
         Ok(())
@@ -186,45 +119,51 @@ impl Step for Attention {
 }
 
 per_set! {
-    /// Attends with one tile; `scores` has `stride` floats, a multiple of 16, for each query.
-    unsafe fn attend = attend_body(tile: &Tile<'_>, scores: *mut f32, stride: usize)
+    /// Attends with one tile; `scores` has a float for each query and cell of the tile's blocks.
+    unsafe fn attend = attend_body(tile: &Tile<'_>, scores: *mut f32)
 }
 
 #[inline(always)]
-unsafe fn attend_body<V: Vector>(tile: &Tile<'_>, scores: *mut f32, stride: usize) {
+unsafe fn attend_body<V: Vector>(tile: &Tile<'_>, scores: *mut f32) {
     // SAFETY: the caller's; the number of queries is the tile's.
     unsafe {
         match tile.queries.len() {
-            4 => attend_some::<V, 4>(tile, scores, stride),
-            3 => attend_some::<V, 3>(tile, scores, stride),
-            2 => attend_some::<V, 2>(tile, scores, stride),
-            _ => attend_some::<V, 1>(tile, scores, stride),
+            6 => attend_some::<V, 6>(tile, scores),
+            5 => attend_some::<V, 5>(tile, scores),
+            4 => attend_some::<V, 4>(tile, scores),
+            3 => attend_some::<V, 3>(tile, scores),
+            2 => attend_some::<V, 2>(tile, scores),
+            _ => attend_some::<V, 1>(tile, scores),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn attend_some<V: Vector, const Q: usize>(tile: &Tile<'_>, scores: *mut f32, stride: usize) {
-    let start = tile.seen.iter().map(|seen| seen.start).min().unwrap_or(0) / LANES;
-    let end = tile.seen.iter().map(|seen| seen.end).max().unwrap_or(0).div_ceil(LANES);
+unsafe fn attend_some<V: Vector, const Q: usize>(tile: &Tile<'_>, scores: *mut f32) {
+    let Range { start, end } = tile.blocks;
+    let stride = (end - start) * LANES;
     let mut totals = [0f32; Q];
-    // SAFETY: blocks of cells below the number of cells, which is a multiple of 16 where keys are.
+    // SAFETY: blocks of rows, whose number is a multiple of 16; scores of blocks of the tile.
     unsafe {
-        let mut block = start;
-        while V::WIDE && block + 4 <= end {
-            score::<V, Q, 4>(tile, block, scores, stride);
-            block += 4;
-        }
-        while V::WIDE && block + 2 <= end {
-            score::<V, Q, 2>(tile, block, scores, stride);
-            block += 2;
-        }
-        while block < end {
-            score::<V, Q, 1>(tile, block, scores, stride);
-            block += 1;
+        for part in adjoining(start..end, tile.rows / LANES) {
+            let mut block = part.start;
+            while V::WIDE && block + 4 <= part.end {
+                score::<V, Q, 4>(tile, block, scores, stride);
+                block += 4;
+            }
+            while V::WIDE && block + 2 <= part.end {
+                score::<V, Q, 2>(tile, block, scores, stride);
+                block += 2;
+            }
+            while block < part.end {
+                score::<V, Q, 1>(tile, block, scores, stride);
+                block += 1;
+            }
         }
         for (q, total) in totals.iter_mut().enumerate() {
-            *total = weigh::<V>(scores.add(q * stride), &tile.seen[q]);
+            let Range { start, end } = tile.seen[q];
+            let seen = if start < end { tile.at(start)..tile.at(end) } else { 0..0 };
+            *total = weigh::<V>(scores.add(q * stride), &seen);
         }
         let mut at = 0;
         while V::WIDE && at + 4 * LANES <= tile.value_width {
@@ -238,7 +177,22 @@ unsafe fn attend_some<V: Vector, const Q: usize>(tile: &Tile<'_>, scores: *mut f
     }
 }
 
-/// Scores of `B` blocks of 16 cells, each one chain of fused steps along the head.
+/// The parts of a range, at most as long as `ring`, that adjoin in a ring: ascending, perhaps empty.
+#[inline(always)]
+fn adjoining(range: Range<usize>, ring: usize) -> [Range<usize>; 2] {
+    let turn = range.end.min((range.start / ring + 1) * ring);
+    [range.start..turn, turn..range.end]
+}
+
+impl Tile<'_> {
+    /// The place of a cell among a query's scores.
+    #[inline(always)]
+    fn at(&self, cell: usize) -> usize {
+        cell - self.blocks.start * LANES
+    }
+}
+
+/// Scores of `B` adjoining blocks of 16 cells, each one chain of fused steps along the head.
 #[inline(always)]
 unsafe fn score<V: Vector, const Q: usize, const B: usize>(
     tile: &Tile<'_>,
@@ -246,25 +200,31 @@ unsafe fn score<V: Vector, const Q: usize, const B: usize>(
     scores: *mut f32,
     stride: usize,
 ) {
-    let mut sums = [[V::splat(0.0); Q]; B];
+    let mut sums = [[V::splat(0.0); B]; Q];
+    let mut queries = [std::ptr::null(); Q];
+    queries.copy_from_slice(tile.queries);
     // SAFETY: elements of the queries, and of these blocks' keys; the caller's scratch.
     unsafe {
-        let keys = tile.keys.add(block * tile.key_stride);
+        let keys = tile.keys.add(block % (tile.rows / LANES) * tile.key_stride);
         for d in 0..tile.head {
-            for (b, sums) in sums.iter_mut().enumerate() {
-                let key = V::widen(keys.add(b * tile.key_stride + d * LANES));
-                for (q, sum) in sums.iter_mut().enumerate() {
-                    *sum = key.fma(V::splat(*tile.queries[q].add(d)), *sum);
+            let mut key = [V::splat(0.0); B];
+            for (b, key) in key.iter_mut().enumerate() {
+                *key = V::widen(keys.add(b * tile.key_stride + d * LANES));
+            }
+            for (q, sums) in sums.iter_mut().enumerate() {
+                let query = V::splat(*queries[q].add(d));
+                for (b, sum) in sums.iter_mut().enumerate() {
+                    *sum = key[b].fma(query, *sum);
                 }
             }
         }
-        for (b, sums) in sums.iter().enumerate() {
-            for (q, sum) in sums.iter().enumerate() {
+        for (q, sums) in sums.iter().enumerate() {
+            for (b, sum) in sums.iter().enumerate() {
                 let mut score = sum.mul(V::splat(tile.scale));
                 if tile.cap != 0.0 {
                     score = tanh(score).mul(V::splat(tile.cap));
                 }
-                score.store(scores.add(q * stride + (block + b) * LANES));
+                score.store(scores.add(q * stride + tile.at((block + b) * LANES)));
             }
         }
     }
@@ -322,16 +282,20 @@ unsafe fn gather<V: Vector, const Q: usize, const W: usize>(
             for (q, sums) in sums.iter_mut().enumerate() {
                 add_one::<V, W>(tile, values, scores.add(q * stride), tile.seen[q].start..common.start, sums);
             }
-            for cell in common.clone() {
-                let row = values.add(cell * tile.value_stride);
-                let mut value = [V::splat(0.0); W];
-                for (w, value) in value.iter_mut().enumerate() {
-                    *value = V::widen(row.add(w * LANES));
-                }
-                for (q, sums) in sums.iter_mut().enumerate() {
-                    let weight = V::splat(*scores.add(q * stride + cell));
-                    for (w, sum) in sums.iter_mut().enumerate() {
-                        *sum = weight.fma(value[w], *sum);
+            for part in adjoining(common.clone(), tile.rows) {
+                let rows = values.add(part.start % tile.rows * tile.value_stride);
+                let scores = scores.add(tile.at(part.start));
+                for i in 0..part.len() {
+                    let row = rows.add(i * tile.value_stride);
+                    let mut value = [V::splat(0.0); W];
+                    for (w, value) in value.iter_mut().enumerate() {
+                        *value = V::widen(row.add(w * LANES));
+                    }
+                    for (q, sums) in sums.iter_mut().enumerate() {
+                        let weight = V::splat(*scores.add(q * stride + i));
+                        for (w, sum) in sums.iter_mut().enumerate() {
+                            *sum = weight.fma(value[w], *sum);
+                        }
                     }
                 }
             }
@@ -361,9 +325,10 @@ unsafe fn add_one<V: Vector, const W: usize>(
     for cell in cells {
         // SAFETY: the caller's.
         unsafe {
-            let weight = V::splat(*weights.add(cell));
+            let weight = V::splat(*weights.add(tile.at(cell)));
+            let row = values.add(cell % tile.rows * tile.value_stride);
             for (w, sum) in sums.iter_mut().enumerate() {
-                *sum = weight.fma(V::widen(values.add(cell * tile.value_stride + w * LANES)), *sum);
+                *sum = weight.fma(V::widen(row.add(w * LANES)), *sum);
             }
         }
     }

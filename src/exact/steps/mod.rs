@@ -7,6 +7,7 @@
 
 mod attention;
 mod binary;
+mod cells;
 mod norm;
 mod product;
 mod rope;
@@ -15,12 +16,13 @@ mod unary;
 
 use std::sync::{Mutex, PoisonError};
 
-pub use attention::{Attention, Keys, See, Seen};
+pub use attention::Attention;
 pub use binary::{Binary, BinaryOp};
+pub use cells::{Keys, Lanes, See, Seen, Slide};
 pub use norm::{Norm, NormKind};
 pub use product::{DenseProduct, Inputs, QuantizeInputs, QuantizedProduct};
 pub use rope::{Pairing, Rope, RopeTable, RopeTerms};
-pub use rows::{Copy, GetRows, GetWeights, SetRows};
+pub use rows::{Copy, GetRows, GetWeights, Ring, SetRows};
 pub use unary::{Glu, Scale, Unary, UnaryOp};
 
 use super::KernelSet;

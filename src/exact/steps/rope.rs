@@ -1,7 +1,7 @@
 //! Rotary position embedding (spec/numerics.md §4.5).
 #![allow(unsafe_code)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Refusal, Step};
 use crate::exact::KernelSet;
@@ -44,33 +44,37 @@ pub struct RopeTerms {
     pub factors: Option<Vec<f32>>,
 }
 
-/// Cosines and sines by position.
-#[derive(Clone, Debug)]
+/// Positions whose rows are made together, at the first use of one of them.
+const BLOCK: usize = 64;
+
+/// Rows of late positions that are kept: each is wanted once or twice in every layer, and never again.
+const LATE: usize = 256;
+
+/// A late position and its row.
+type Late = Option<(usize, Arc<[f32]>)>;
+
+/// Cosines and sines by position. The row of one has `dimensions` multipliers of the element itself, and
+/// as many of its partner. Rows are made when they are wanted.
+#[derive(Debug)]
 pub struct RopeTable {
     terms: RopeTerms,
     /// Angle of each pair for position 1, before scaling.
     steps: Vec<f64>,
-    /// By position: `dimensions` multipliers of the element itself, and as many of its partner.
-    rows: Vec<f32>,
-    positions: usize,
+    /// The rows of early positions, kept for ever.
+    early: Vec<OnceLock<Box<[f32]>>>,
+    /// By position modulo [`LATE`].
+    late: Mutex<Vec<Late>>,
 }
 
 impl RopeTable {
-    /// The table of positions below `positions`.
+    /// A table that keeps the rows of positions below `positions`, rounded up to 64, and the last few others.
     #[must_use]
     pub fn new(terms: RopeTerms, positions: usize) -> Self {
         let pairs = terms.dimensions / 2;
         let turns_to_pair = -2.0 * (ln(f64::from(terms.base)) / std::f64::consts::LN_2) / terms.dimensions as f64;
         let steps = (0..pairs).map(|i| exp2(turns_to_pair * i as f64)).collect();
-        let mut table = Self { terms, steps, rows: Vec::new(), positions };
-        let width = 2 * table.terms.dimensions;
-        table.rows = vec![0.0; positions * width];
-        let mut rows = std::mem::take(&mut table.rows);
-        for (position, row) in rows.chunks_exact_mut(width.max(1)).enumerate() {
-            table.fill(position, row);
-        }
-        table.rows = rows;
-        table
+        let early = (0..positions.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect();
+        Self { terms, steps, early, late: Mutex::new(vec![None; LATE]) }
     }
 
     /// What the table was made from.
@@ -102,14 +106,27 @@ impl RopeTable {
         }
     }
 
-    /// Calls `f` with the multipliers of one position, from the table or made for the call.
+    /// Calls `f` with the multipliers of one position.
     fn with_row(&self, position: usize, f: impl FnOnce(&[f32])) {
         let width = 2 * self.terms.dimensions;
-        if position < self.positions {
-            return f(&self.rows[position * width..(position + 1) * width]);
+        let made = |first: usize, count: usize| {
+            let mut rows = vec![0.0; count * width];
+            for (i, row) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+                self.fill(first + i, row);
+            }
+            rows
+        };
+        if let Some(block) = self.early.get(position / BLOCK) {
+            let rows = block.get_or_init(|| made(position / BLOCK * BLOCK, BLOCK).into());
+            return f(&rows[position % BLOCK * width..][..width]);
         }
-        let mut row = vec![0.0; width];
-        self.fill(position, &mut row);
+        let kept = || self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept()[position % LATE].as_ref().filter(|late| late.0 == position).map(|late| Arc::clone(&late.1));
+        let row = known.unwrap_or_else(|| {
+            let row: Arc<[f32]> = made(position, 1).into();
+            kept()[position % LATE] = Some((position, Arc::clone(&row)));
+            row
+        });
         f(&row);
     }
 }
@@ -151,10 +168,8 @@ impl Step for Rope {
         let [_, heads, tokens, lanes] = self.out.extents;
         for at in member.part(tokens * lanes, 1) {
             let (token, lane) = (at % tokens, at / tokens);
-            let position = self.positions.data.wrapping_add(token * self.positions.strides[0]).cast::<i32>();
             // SAFETY: an element of `positions`.
-            let position = unsafe { position.read_unaligned() };
-            let position = usize::try_from(position).map_err(|_| "a position is negative")?;
+            let position = unsafe { self.positions.position(token) }?;
             self.table.with_row(position, |terms| {
                 for head in 0..heads {
                     let place = [head, token, lane];

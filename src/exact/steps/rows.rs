@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Keys, Refusal, Step};
+use super::{Keys, Lanes, Refusal, Step};
 use crate::exact::KernelSet;
 use crate::exact::half::{f16_to_f32, f32_to_f16};
 use crate::exact::pool::Member;
@@ -91,6 +91,18 @@ pub struct SetRows {
     pub indices: View,
     /// Whether `out` holds keys in the order that attention wants: see [`Keys`].
     pub keys: bool,
+    /// Where windows slide: an index then says only which sequence a row belongs to.
+    pub ring: Option<Ring>,
+}
+
+/// Lanes of a number of rows each, in which the row of a position is the position modulo that number.
+pub struct Ring {
+    /// One 32-bit position for each row that is written, not negative.
+    pub positions: View,
+    /// Rows of a lane.
+    pub rows: usize,
+    /// The lane of each sequence; a sequence has as many indices as a lane has rows.
+    pub lanes: Arc<Lanes>,
 }
 
 impl Step for SetRows {
@@ -101,7 +113,10 @@ impl Step for SetRows {
             let from = self.a.row_at(place).cast::<f32>().cast_const();
             // SAFETY: rows of this step's views; no two threads write the same row, as no index occurs twice.
             unsafe {
-                let chosen = index(&self.indices, place, self.out.extents[1])?;
+                let mut chosen = index(&self.indices, place, self.out.extents[1])?;
+                if let Some(Ring { positions, rows, lanes }) = &self.ring {
+                    chosen = lanes.get(chosen / rows) * rows + positions.position(row)? % rows;
+                }
                 if self.keys {
                     scatter(set, Keys::first_of(&self.out, chosen), from, width);
                     continue;

@@ -12,21 +12,18 @@ use super::packed::PackedWeights;
 use super::translate;
 use crate::exact::KernelSet;
 use crate::exact::pool::Pool;
-use crate::exact::steps::{Plan, RopeTable};
+use crate::exact::steps::{Lanes, Plan, RopeTable};
 
 /// Identifies backends that are ours.
 static GUID: [u8; 16] = *b"lma exact numer.";
-
-/// Most positions that tables are made for; the angles of later ones are computed anew for each token.
-const MAX_POSITIONS: usize = 1 << 15;
 
 /// What one backend computes with.
 pub(super) struct Exact {
     pool: Pool,
     kernels: KernelSet,
     weights: Arc<PackedWeights>,
-    /// Positions that tables are made for.
-    positions: usize,
+    /// Where windows slide: the tokens that one attends to, and the lane of each sequence.
+    sliding: Option<(usize, Arc<Lanes>)>,
     ropes: Vec<Arc<RopeTable>>,
     /// The plan of the last graph, with the graph's identity.
     plan: Option<(u64, Plan)>,
@@ -50,26 +47,25 @@ impl Exact {
     pub(super) fn new(
         weights: Arc<PackedWeights>,
         threads: usize,
-        positions: usize,
         kernels: KernelSet,
+        sliding: Option<(usize, Arc<Lanes>)>,
         report: Arc<Report>,
     ) -> Result<Self, String> {
         if !kernels.available() {
             return Err(format!("this processor does not run the {} kernels", kernels.name()));
         }
         let pool = Pool::new(threads).map_err(|error| format!("cannot start the engine's threads: {error}"))?;
-        let positions = positions.min(MAX_POSITIONS);
-        Ok(Self { pool, kernels, weights, positions, ropes: Vec::new(), plan: None, report })
+        Ok(Self { pool, kernels, weights, sliding, ropes: Vec::new(), plan: None, report })
     }
 
     fn compute(&mut self, graph: &Graph) -> Result<(), String> {
         let known = |plan: &(u64, Plan)| graph.uid != 0 && plan.0 == graph.uid;
         if !self.plan.as_ref().is_some_and(known) {
             self.plan = None;
-            let tables = translate::Tables { positions: self.positions, ropes: &mut self.ropes };
+            let context = translate::Context { sliding: self.sliding.as_ref(), ropes: &mut self.ropes };
             // SAFETY: ggml passes a live graph that nobody else uses during the call.
             let nodes = unsafe { translate::nodes(graph) };
-            let plan = translate::plan(&nodes, &self.weights, &mut self.pool, tables)?;
+            let plan = translate::plan(&nodes, &self.weights, &mut self.pool, context)?;
             self.report.graph.get_or_init(|| translate::describe(&nodes));
             self.plan = Some((graph.uid, plan));
         }

@@ -12,6 +12,7 @@ use super::device::{self, Opening};
 use super::weights::{Weights, first_error, forget_errors};
 use crate::entropy::Cdf;
 use crate::exact::KernelSet;
+use crate::exact::steps::Lanes;
 use crate::predict::{Feed, PredictError, Predictor, TokenTable, quantize};
 
 /// Most sequences that llama.cpp keeps in one context.
@@ -24,13 +25,18 @@ const LOGITS_BYTES: usize = 64 << 20;
 /// in a cache.
 const MAX_BATCH: usize = 256;
 
+/// Cells of a lane beyond its window, where that slides: most tokens of a lane in one step, less one.
+const AHEAD: usize = 64;
+
 /// The shape of a predictor. It changes no bit of what the predictor predicts, only what it costs.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     /// Sequences side by side, at least 1 and at most 256.
     pub lanes: usize,
-    /// Most tokens of a lane between two restarts.
+    /// Most tokens of a lane between two restarts; where the window slides, the tokens that one attends to.
     pub window: usize,
+    /// Whether the window slides: for exact arithmetic only.
+    pub slides: bool,
     /// Threads, at least 1.
     pub threads: usize,
     /// The kernels of exact arithmetic.
@@ -46,9 +52,11 @@ pub struct LlamaPredictor {
     report: Arc<Report>,
     weights: Arc<Weights>,
     table: Arc<TokenTable>,
-    window: usize,
+    geometry: Geometry,
+    /// Where windows slide, the lane of each of llama.cpp's sequences: those of a batch are always its first.
+    sequences: Arc<Lanes>,
     batch: Batch,
-    /// Tokens in each lane since its last restart.
+    /// The position that each lane's next token stands at.
     fed: Vec<usize>,
     cdf: Cdf,
 }
@@ -101,26 +109,38 @@ impl Batch {
     }
 }
 
+impl Geometry {
+    /// The tokens that a lane has room for at a time: llama.cpp rounds them up to 256.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        (self.window + if self.slides { AHEAD } else { 0 }).next_multiple_of(256)
+    }
+}
+
 impl LlamaPredictor {
     /// Opens lanes over weights.
     ///
     /// # Errors
     /// [`PredictError::Engine`] where memory or a thread is missing.
     pub fn new(weights: Arc<Weights>, table: Arc<TokenTable>, geometry: Geometry) -> Result<Self, PredictError> {
-        let Geometry { window, kernels, .. } = geometry;
+        let Geometry { window, slides, kernels, .. } = geometry;
         let lanes = geometry.lanes.clamp(1, MAX_LANES);
         let capacity = (LOGITS_BYTES / (4 * weights.vocab_size())).clamp(lanes.min(32), MAX_BATCH).max(lanes);
         let threads = i32::try_from(geometry.threads.max(1)).unwrap_or(1);
         let too_large = || PredictError::Engine(format!("{lanes} lanes of {window} tokens are too many"));
-        // llama.cpp rounds a sequence's cells up to 256.
-        let cells = window.next_multiple_of(256);
+        let cells = geometry.cells();
         let n_ctx = u32::try_from(cells * lanes).map_err(|_| too_large())?;
         let report = Arc::<Report>::default();
+        let sequences = Arc::new(Lanes::new(lanes));
         let arithmetic = weights.arithmetic();
+        if slides && arithmetic != Arithmetic::Exact {
+            return Err(PredictError::Engine("a window slides in exact arithmetic only".into()));
+        }
         let opening = match arithmetic {
             Arithmetic::Exact => {
                 let packed = Arc::clone(weights.packed());
-                let exact = Exact::new(packed, geometry.threads, window, kernels, Arc::clone(&report));
+                let sliding = slides.then(|| (window, Arc::clone(&sequences)));
+                let exact = Exact::new(packed, geometry.threads, kernels, sliding, Arc::clone(&report));
                 Opening::Exact(Some(Box::new(exact.map_err(PredictError::Engine)?)))
             }
             Arithmetic::Reference | Arithmetic::Gpu => Opening::Reference,
@@ -153,8 +173,9 @@ impl LlamaPredictor {
         });
         let context = context.ok_or_else(|| PredictError::Engine(first_error("llama.cpp cannot open a context")))?;
         let batch = Batch { capacity, ..Batch::default() };
+        let geometry = Geometry { lanes, ..geometry };
         let (threadpool, fed, cdf) = (None, vec![0; lanes], Cdf::default());
-        let mut predictor = Self { context, threadpool, report, weights, table, window, batch, fed, cdf };
+        let mut predictor = Self { context, threadpool, report, weights, table, geometry, sequences, batch, fed, cdf };
         if arithmetic != Arithmetic::Exact {
             // SAFETY: a live context; the pool is detached and freed with it.
             predictor.threadpool = Some(unsafe {
@@ -175,14 +196,38 @@ impl LlamaPredictor {
         self.report.graph.get().map(String::as_str)
     }
 
-    fn restart(&mut self, lane: usize) -> Result<(), PredictError> {
+    /// Has llama.cpp forget the cells of a sequence.
+    fn forget(&mut self, sequence: usize) -> Result<(), PredictError> {
         // SAFETY: a live context; removing a whole sequence is always possible.
         let removed = unsafe {
             let memory = sys::llama_get_memory(self.context.as_ptr());
-            sys::llama_memory_seq_rm(memory, lane as sys::llama_seq_id, -1, -1)
+            sys::llama_memory_seq_rm(memory, sequence as sys::llama_seq_id, -1, -1)
         };
-        self.fed[lane] = 0;
-        if removed { Ok(()) } else { Err(PredictError::Engine(format!("lane {lane} cannot be restarted"))) }
+        if removed { Ok(()) } else { Err(PredictError::Engine(format!("lane {sequence} cannot be restarted"))) }
+    }
+
+    /// Makes room for a lane's next tokens in feed number `number`; answers the sequence that they belong to.
+    ///
+    /// Where windows slide, keys and values are kept by position and lane, without regard to llama.cpp's cells
+    /// ([`super::translate`]). So it is made to believe that every batch is the first, of sequences side by side:
+    /// those with others between them it would evaluate one after the other.
+    fn make_room(&mut self, number: usize, feed: &Feed<'_>) -> Result<usize, PredictError> {
+        let Geometry { window, slides, .. } = self.geometry;
+        let sequence = if slides { number } else { feed.lane };
+        if slides || feed.restart.is_some() {
+            self.forget(sequence)?;
+        }
+        if slides {
+            self.sequences.set(sequence, feed.lane);
+        }
+        if let Some(position) = feed.restart {
+            self.fed[feed.lane] = position;
+        }
+        let room = if slides { self.share() } else { window.saturating_sub(self.fed[feed.lane]) };
+        if feed.tokens.len() > room {
+            return Err(PredictError::Engine(format!("lane {} was fed beyond its window", feed.lane)));
+        }
+        Ok(sequence)
     }
 
     /// The logits behind batch token `i`, one per token of the vocabulary.
@@ -202,18 +247,13 @@ impl LlamaPredictor {
     /// Evaluates the tokens of the feeds.
     fn feed(&mut self, feeds: &[Feed<'_>]) -> Result<(), PredictError> {
         self.batch.clear();
-        for feed in feeds {
-            if feed.restart {
-                self.restart(feed.lane)?;
-            }
+        for (number, feed) in feeds.iter().enumerate() {
+            let sequence = self.make_room(number, feed)?;
             let quiet = feed.tokens.len() - feed.outputs;
             for (i, &token) in feed.tokens.iter().enumerate() {
-                self.batch.push(token, self.fed[feed.lane] + i, feed.lane, i >= quiet);
+                self.batch.push(token, self.fed[feed.lane] + i, sequence, i >= quiet);
             }
             self.fed[feed.lane] += feed.tokens.len();
-            if self.fed[feed.lane] > self.window {
-                return Err(PredictError::Engine(format!("lane {} was fed beyond its window", feed.lane)));
-            }
         }
         if self.batch.tokens.is_empty() {
             return Ok(());
@@ -271,7 +311,12 @@ impl Predictor for LlamaPredictor {
     }
 
     fn window(&self) -> usize {
-        self.window
+        if self.geometry.slides { usize::MAX } else { self.geometry.window }
+    }
+
+    fn share(&self) -> usize {
+        let Geometry { window, slides, .. } = self.geometry;
+        if slides { (self.geometry.cells() + 1 - window).min(self.batch.capacity) } else { self.batch.capacity }
     }
 
     fn batch(&self) -> usize {

@@ -180,9 +180,16 @@ impl Weights {
         unsafe { sys::llama_model_n_params(self.raw()) }
     }
 
-    /// Bytes of keys and values that one lane of `window` tokens takes, at 16 bits a value.
+    /// Number of layers.
     #[must_use]
-    pub fn context_bytes(&self, window: u32) -> u64 {
+    pub fn layers(&self) -> usize {
+        // SAFETY: a loaded model.
+        usize::try_from(unsafe { sys::llama_model_n_layer(self.raw()) }).unwrap_or(0)
+    }
+
+    /// Bytes of keys and values that one lane of so many cells takes, at 16 bits a value.
+    #[must_use]
+    pub fn context_bytes(&self, cells: usize) -> u64 {
         // SAFETY: a loaded model; const queries.
         let (width, layers, heads, kv_heads) = unsafe {
             (
@@ -194,7 +201,7 @@ impl Weights {
         };
         let size = |n: i32| u64::try_from(n).unwrap_or(1).max(1);
         let row = size(width) / size(heads) * size(kv_heads);
-        u64::from(window).next_multiple_of(256) * size(layers) * row * 4
+        cells as u64 * size(layers) * row * 4
     }
 
     /// A metadata value as text, empty if absent.

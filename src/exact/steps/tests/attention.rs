@@ -78,7 +78,61 @@ impl Scene {
         everywhere(&out, |out| {
             let seen = Arc::new(Seen::new(self.tokens * self.lanes));
             let mut plan = one(See { mask, seen: Arc::clone(&seen) });
-            plan.push(Attention { out, queries, keys, values, seen, scale: self.scale, cap: self.cap });
+            let (scale, cap) = (self.scale, self.cap);
+            plan.push(Attention { out, queries, keys, values, rows: self.cells, sequences: None, seen, scale, cap });
+            plan
+        })
+    }
+
+    /// The same with windows that slide: what is seen is said by positions, and each lane has `rows` rows, into which the
+    /// keys and values of the positions are written in order, old ones being overwritten. `positions` has the tokens'.
+    fn run_sliding(&self, arrays: &Arrays, positions: &Array, window: usize, rows: usize) -> Array {
+        let mut random = Random(!self.seed);
+        // Lanes are kept in another order than sequences come in.
+        let lanes = Arc::new(Lanes::new(self.lanes));
+        (0..self.lanes).for_each(|sequence| lanes.set(sequence, (sequence + 1) % self.lanes));
+        let (head, width) = (self.head * self.key_heads, self.value_width * self.key_heads);
+        let mut caches = [head, width]
+            .map(|width| Array::dense(Element::F16, [width, rows * self.lanes, 1, 1]).filled(Fill::Wild, &mut random));
+        let [keys, values] = &mut caches;
+        for (cache, all, keys) in [(keys, &arrays.keys, true), (values, &arrays.values, false)] {
+            // One lane at a time, and as many positions at a time as there are rows.
+            for (lane, first) in
+                (0..self.lanes).flat_map(|lane| (0..self.cells).step_by(rows).map(move |at| (lane, at)))
+            {
+                let count = rows.min(self.cells - first);
+                let mut a = Array::dense(Element::F32, [all.extents()[0], count, 1, 1]);
+                let mut indices = Array::dense(Element::I64, [count, 1, 1, 1]);
+                let mut written = Array::dense(Element::I32, [count, 1, 1, 1]);
+                for i in 0..count {
+                    // Any row of the lane stands for the lane.
+                    indices.set_index([i, 0, 0, 0], (lane * rows + random.below(rows)) as i64);
+                    written.set_index([i, 0, 0, 0], (first + i) as i64);
+                    for at in 0..all.extents()[0] {
+                        a.set([at, i, 0, 0], all.get([at, lane * self.cells + first + i, 0, 0]));
+                    }
+                }
+                let (out, a, indices) = (cache.view(), a.shared(), indices.shared());
+                let ring = Some(Ring { positions: written.shared(), rows, lanes: Arc::clone(&lanes) });
+                let plan = one(SetRows { out, a, indices, keys, ring });
+                // SAFETY: arrays that live to the end of the statement, and nobody else has.
+                unsafe { plan.run(KernelSet::current(), &mut Pool::new(1).unwrap()) }.unwrap();
+            }
+        }
+        let out = Array::rows(Element::F32, [self.value_width, self.heads(), self.tokens, self.lanes], &mut random);
+        let view = |cache: &Array, width: usize| {
+            let cache = cache.shared();
+            let stride = cache.strides[1];
+            let strides = [2, stride, 2 * width, stride * rows];
+            View { extents: [width, rows, self.key_heads, self.lanes], strides, ..cache }
+        };
+        let (keys, values) = (view(&caches[0], self.head), view(&caches[1], self.value_width));
+        let (queries, positions) = (arrays.queries.shared(), positions.shared());
+        everywhere(&out, |out| {
+            let seen = Arc::new(Seen::new(self.tokens * self.lanes));
+            let mut plan = one(Slide { positions, window, seen: Arc::clone(&seen) });
+            let (sequences, scale, cap) = (Some((Arc::clone(&lanes), 0)), self.scale, self.cap);
+            plan.push(Attention { out, queries, keys, values, rows, sequences, seen, scale, cap });
             plan
         })
     }
@@ -214,6 +268,26 @@ proptest! {
                 prop_assert_eq!(bits(alone.get(at)), bits(all.get([at[0], at[1], token, lane])));
             }
         }
+    }
+
+    /// A ring of rows that holds no more than the window and the newest tokens gives the bits of a cache that
+    /// holds everything.
+    #[test]
+    fn windows_slide_around_a_ring(scene in scenes(), window in 1..70usize, spare in 0..3usize) {
+        let mut scene = scene;
+        let tokens = scene.tokens.min(scene.cells);
+        scene.tokens = tokens;
+        let rows = (window + tokens - 1).next_multiple_of(LANES) + spare * LANES;
+        let mut positions = Array::dense(Element::I32, [tokens * scene.lanes, 1, 1, 1]);
+        scene.seen = (0..tokens * scene.lanes).map(|at| {
+            // The newest cells are the tokens' own.
+            let position = scene.cells - tokens + at % tokens;
+            positions.set_index([at, 0, 0, 0], position as i64);
+            (position + 1).saturating_sub(window)..position + 1
+        }).collect();
+        let arrays = scene.arrays();
+        let whole = scene.run(&arrays);
+        prop_assert!(scene.run_sliding(&arrays, &positions, window, rows).bits() == whole.bits());
     }
 
     #[test]

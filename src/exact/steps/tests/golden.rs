@@ -93,7 +93,7 @@ fn rows(lines: &mut Lines) {
     }
     let (a, indices) = (a.shared(), indices.shared());
     let halves = Array::dense(Element::F16, [997, 5, 1, 1]);
-    lines.add("SetRows", &everywhere(&halves, |out| one(SetRows { out, a, indices, keys: false })));
+    lines.add("SetRows", &everywhere(&halves, |out| one(SetRows { out, a, indices, keys: false, ring: None })));
 }
 
 fn attentions(lines: &mut Lines) {

@@ -80,7 +80,7 @@ proptest! {
             }
         }
         let (a, indices) = (a.shared(), indices.shared());
-        let result = everywhere(&before, |out| one(SetRows { out, a, indices, keys: false }));
+        let result = everywhere(&before, |out| one(SetRows { out, a, indices, keys: false, ring: None }));
         prop_assert_eq!(result.bits(), expected.bits());
     }
 
@@ -101,7 +101,7 @@ proptest! {
             }
         }
         let (a, indices) = (a.shared(), indices.shared());
-        let result = everywhere(&before, |out| one(SetRows { out, a, indices, keys: true }));
+        let result = everywhere(&before, |out| one(SetRows { out, a, indices, keys: true, ring: None }));
         prop_assert_eq!(result.bits(), expected);
     }
 
@@ -139,11 +139,11 @@ fn indices_beyond_the_array_are_refused() {
             let (a, indices) = (rows.shared(), indices.shared());
             let weights = || Arc::clone(&weights);
             assert_eq!(refused(&rows, |out| one(GetRows { out, a, indices })), refusal);
-            assert_eq!(refused(&rows, |out| one(SetRows { out, a, indices, keys: false })), refusal);
+            assert_eq!(refused(&rows, |out| one(SetRows { out, a, indices, keys: false, ring: None })), refusal);
             assert_eq!(refused(&rows, |out| one(GetWeights { out, weights: weights(), indices })), refusal);
             // The cache has more rows.
             if bad != 6 {
-                assert_eq!(refused(&keys, |out| one(SetRows { out, a, indices, keys: true })), refusal);
+                assert_eq!(refused(&keys, |out| one(SetRows { out, a, indices, keys: true, ring: None })), refusal);
             }
         }
     }

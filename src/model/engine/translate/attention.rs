@@ -7,13 +7,36 @@ use std::sync::Arc;
 use llama_cpp_sys_2 as sys;
 
 use super::{OUTPUT, Tensor, Translator, Undefined, float, root, source, undefined};
-use crate::exact::steps::{Attention, Keys, See, Seen};
+use crate::exact::steps::{Attention, Keys, Lanes, Ring, See, Seen, Slide};
 use crate::exact::view::{Element, View};
 
-/// The tensors whose memory attention reads keys from.
-pub(super) fn key_caches(nodes: &[&Tensor]) -> HashSet<*const Tensor> {
+/// How windows slide. Masks are not read then, nor the cells that llama.cpp chooses: a token is in the cell of its
+/// position, and what it sees is a matter of positions alone.
+pub(super) struct Sliding {
+    /// The tokens that one attends to.
+    pub(super) window: usize,
+    /// The lane of each of llama.cpp's sequences.
+    pub(super) lanes: Arc<Lanes>,
+    /// The position of each token, lane after lane.
+    pub(super) positions: View,
+}
+
+/// The tensors whose memory attention reads its operand `i` from: 1 for keys, 2 for values.
+pub(super) fn caches(nodes: &[&Tensor], i: usize) -> HashSet<*const Tensor> {
     let attentions = nodes.iter().filter(|node| node.op == sys::GGML_OP_FLASH_ATTN_EXT);
-    attentions.filter_map(|node| source(node, 1)).map(|keys| ptr::from_ref(root(keys))).collect()
+    attentions.filter_map(|node| source(node, i)).map(|cache| ptr::from_ref(root(cache))).collect()
+}
+
+/// The positions of a graph's tokens, as rotations read them.
+pub(super) fn positions(nodes: &[&Tensor]) -> Result<View, Undefined> {
+    let mut found = nodes.iter().filter(|node| node.op == sys::GGML_OP_ROPE).filter_map(|node| source(node, 1));
+    let Some(first) = found.next() else { return undefined("a window slides, and nothing says where tokens stand") };
+    let plain = first.type_ == sys::GGML_TYPE_I32 && first.ne[1..] == [1; 3] && !first.data.is_null();
+    if !plain || found.any(|other| !ptr::eq(other, first)) {
+        return undefined("a window slides, and positions are not numbers of one row");
+    }
+    let (extents, strides) = (first.ne.map(|n| n as usize), first.nb);
+    Ok(View { data: first.data.cast(), element: Element::I32, extents, strides })
 }
 
 impl Translator<'_> {
@@ -63,10 +86,46 @@ impl Translator<'_> {
         {
             return undefined("its mask's shape does not fit");
         }
+        let (keys, values, rows, sequences) = match &self.sliding {
+            None => (keys, values, cells, None),
+            Some(sliding) => {
+                let rings = ring_of(k).zip(ring_of(v)).filter(|(keys, values)| keys == values);
+                let Some((Rings { rows, lanes: all, first }, _)) = rings else {
+                    return undefined("a window slides, and its keys and values are no rings");
+                };
+                if cells > rows || sliding.window > rows || all > sliding.lanes.len() || first + lanes > all {
+                    return undefined("a window slides, and lanes have no rows for it");
+                }
+                if sliding.positions.extents[0] != tokens * lanes {
+                    return undefined("a window slides, and some tokens have no positions");
+                }
+                // From the cache's first lane on, whichever come first here.
+                let whole = |view: View, cache: &Tensor| {
+                    let [a, b, c, _] = view.extents;
+                    let [x, y, z, _] = view.strides;
+                    View { data: cache.data.cast(), extents: [a, b, c, all], strides: [x, y, z, cache.nb[2]], ..view }
+                };
+                (whole(keys, root(k)), whole(values, root(v)), rows, Some((Arc::clone(&sliding.lanes), first)))
+            }
+        };
         let cap = float(node, 2);
         let scale = if cap == 0.0 { float(node, 0) } else { float(node, 0) / cap };
-        self.plan.push(Attention { out, queries, keys, values, seen, scale, cap });
+        self.plan.push(Attention { out, queries, keys, values, rows, sequences, seen, scale, cap });
         Ok(())
+    }
+
+    /// Where the rows go that a node writes into a cache, if windows slide.
+    pub(super) fn ring(&self, node: &Tensor) -> Result<Option<Ring>, Undefined> {
+        let cache = ptr::from_ref(root(node));
+        let cached = self.key_caches.contains(&cache) || self.value_caches.contains(&cache);
+        let Some(sliding) = self.sliding.as_ref().filter(|_| cached) else { return Ok(None) };
+        let [_, rows, lanes, _] = root(node).ne.map(|n| n as usize);
+        let all = node.data == root(node).data && super::rows_of(node) == rows * lanes;
+        let written = source(node, 0).map_or(0, super::rows_of);
+        if !all || written != sliding.positions.extents[0] || lanes > sliding.lanes.len() {
+            return undefined("a window slides, and it does not write a row for each token");
+        }
+        Ok(Some(Ring { positions: sliding.positions, rows, lanes: Arc::clone(&sliding.lanes) }))
     }
 
     /// Whether keys are a view of whole cells of a cache, heads side by side, from a block of cells on.
@@ -93,10 +152,35 @@ impl Translator<'_> {
     /// Adds the step that reads a mask, whose elements `view` shows.
     pub(super) fn see(&mut self, mask: &Tensor, view: View) -> Arc<Seen> {
         let seen = Arc::new(Seen::new(view.extents[1] * view.extents[3]));
-        self.plan.push(See { mask: view, seen: Arc::clone(&seen) });
+        match &self.sliding {
+            None => self.plan.push(See { mask: view, seen: Arc::clone(&seen) }),
+            Some(Sliding { window, positions, .. }) => {
+                let (window, positions) = (*window, *positions);
+                self.plan.push(Slide { positions, window, seen: Arc::clone(&seen) });
+            }
+        }
         self.masks.insert(mask, Arc::clone(&seen));
         seen
     }
+}
+
+/// The lanes of a cache, each a ring of rows.
+#[derive(PartialEq, Eq)]
+struct Rings {
+    rows: usize,
+    lanes: usize,
+    /// The lane that a tensor shows first.
+    first: usize,
+}
+
+/// The lanes that a tensor shows the beginnings of.
+fn ring_of(tensor: &Tensor) -> Option<Rings> {
+    let cache = root(tensor);
+    let [_, rows, lanes, one] = cache.ne.map(|n| n as usize);
+    let offset = tensor.data.addr().wrapping_sub(cache.data.addr());
+    let whole = rows > 0 && rows.is_multiple_of(16) && one == 1 && offset.is_multiple_of(cache.nb[2]);
+    let first = || Rings { rows, lanes, first: offset / cache.nb[2] };
+    (whole && (tensor.ne[3] == 1 || tensor.nb[3] == cache.nb[2])).then(first)
 }
 
 /// The tensors that attention reads as masks, and that no other operator reads.

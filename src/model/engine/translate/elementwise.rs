@@ -10,6 +10,9 @@ use crate::exact::steps::{
 };
 use crate::exact::view::{Element, View};
 
+/// Positions whose angles are kept: all of a chunk of ordinary size.
+const EARLY_POSITIONS: usize = 1 << 15;
+
 impl Translator<'_> {
     pub(super) fn binary(&mut self, node: &Tensor) -> Result<(), Undefined> {
         let op = match node.op {
@@ -139,11 +142,11 @@ impl Translator<'_> {
     }
 
     fn rope_table(&mut self, terms: RopeTerms) -> Arc<RopeTable> {
-        if let Some(table) = self.tables.ropes.iter().find(|table| *table.terms() == terms) {
+        if let Some(table) = self.ropes.iter().find(|table| *table.terms() == terms) {
             return Arc::clone(table);
         }
-        let table = Arc::new(RopeTable::new(terms, self.tables.positions));
-        self.tables.ropes.push(Arc::clone(&table));
+        let table = Arc::new(RopeTable::new(terms, EARLY_POSITIONS));
+        self.ropes.push(Arc::clone(&table));
         table
     }
 }

@@ -18,7 +18,7 @@ use llama_cpp_sys_2 as sys;
 use super::abi::Graph;
 use super::packed::PackedWeights;
 use crate::exact::pool::Pool;
-use crate::exact::steps::{Inputs, Plan, RopeTable, Seen};
+use crate::exact::steps::{Inputs, Lanes, Plan, RopeTable, Seen};
 use crate::exact::view::{Element, View};
 
 /// `GGML_TENSOR_FLAG_OUTPUT`: somebody reads the tensor after the computation.
@@ -29,10 +29,10 @@ const COMPUTE: i32 = 16;
 
 type Tensor = sys::ggml_tensor;
 
-/// Tables that plans share.
-pub(super) struct Tables<'a> {
-    /// Positions that tables of angles are made for.
-    pub(super) positions: usize,
+/// What plans have in common.
+pub(super) struct Context<'a> {
+    /// Where windows slide: the tokens that one attends to, and the lane of each sequence.
+    pub(super) sliding: Option<&'a (usize, Arc<Lanes>)>,
     /// Tables of angles that are there already.
     pub(super) ropes: &'a mut Vec<Arc<RopeTable>>,
 }
@@ -65,7 +65,7 @@ pub(super) fn plan(
     nodes: &[&Tensor],
     weights: &PackedWeights,
     pool: &mut Pool,
-    tables: Tables<'_>,
+    context: Context<'_>,
 ) -> Result<Plan, String> {
     let mut uses = HashMap::new();
     for source in nodes.iter().flat_map(|node| sources(node)) {
@@ -77,17 +77,27 @@ pub(super) fn plan(
     }
     let products = nodes.iter().filter(|node| node.op == sys::GGML_OP_MUL_MAT).filter_map(|node| source(node, 1));
     let shapes = products.filter(|t| t.ne[0] % 32 == 0).map(|t| (t.ne[0] as usize, rows_of(t)));
+    let Context { sliding, ropes } = context;
+    let sliding = match sliding {
+        Some((window, lanes)) => {
+            let positions = attention::positions(nodes)?;
+            Some(attention::Sliding { window: *window, lanes: Arc::clone(lanes), positions })
+        }
+        None => None,
+    };
     let mut translator = Translator {
         plan: Plan::default(),
         inputs: Arc::new(Inputs::new(shapes)),
-        key_caches: attention::key_caches(nodes),
+        key_caches: attention::caches(nodes, 1),
+        value_caches: attention::caches(nodes, 2),
+        sliding,
         quantized: None,
         masks: HashMap::new(),
         mask_tensors: attention::mask_tensors(nodes),
         uses,
         weights,
         pool,
-        tables,
+        ropes,
     };
     let mut at = 0;
     while at < nodes.len() {
@@ -167,6 +177,10 @@ struct Translator<'a> {
     inputs: Arc<Inputs>,
     /// Memory that holds keys, in the order of `exact::steps::Keys`.
     key_caches: HashSet<*const Tensor>,
+    /// Memory that holds values.
+    value_caches: HashSet<*const Tensor>,
+    /// How windows slide, if they do.
+    sliding: Option<attention::Sliding>,
     /// The tensor whose quantised columns are in `inputs`.
     quantized: Option<*const Tensor>,
     /// What tokens see, by mask.
@@ -177,7 +191,8 @@ struct Translator<'a> {
     uses: HashMap<*const Tensor, usize>,
     weights: &'a PackedWeights,
     pool: &'a mut Pool,
-    tables: Tables<'a>,
+    /// Tables of angles that are there already.
+    ropes: &'a mut Vec<Arc<RopeTable>>,
 }
 
 impl Translator<'_> {

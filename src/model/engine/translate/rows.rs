@@ -60,7 +60,8 @@ impl Translator<'_> {
         if keys && !Keys::fit(&out) {
             return undefined("it writes keys in another order");
         }
-        self.plan.push(SetRows { out, a, indices, keys });
+        let ring = self.ring(node)?;
+        self.plan.push(SetRows { out, a, indices, keys, ring });
         Ok(())
     }
 
