@@ -1,7 +1,7 @@
 """Bits per byte of the model alone, of a checkpoint or an exported GGUF file (its weights dequantised).
 
-Text is cut into blocks; each is coded from nothing, with the windows of spec/lm-codec.md: the first begins with the
-start token, and each later one with the last `overlap` tokens of the one before.
+Text is cut into blocks; each is coded from nothing, as in spec/lm-codec.md §4: the context slides as the model says,
+or as --window does. It is computed in overlapping rows, long enough to give the figures of one row.
 """
 import argparse
 import math
@@ -17,44 +17,52 @@ from model import Config, Model
 from prepare import CATEGORIES
 
 
-def from_checkpoint(path, average, context):
+ROW = 2048  # tokens
+
+
+def from_checkpoint(path, average, window=None):
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    model = Model(Config(**saved["settings"]["model"] | {"context": context}))
+    config = saved["settings"]["model"] | {"context": ROW}
+    model = Model(Config(**config | ({"window": window} if window else {})))
     model.load_state_dict(saved["optimizer"]["average"] if average else saved["model"])
     return model, tokenizer.load(Path(saved["settings"]["data"]) / "tokenizer.json")
 
 
-def from_gguf(path, context):
-    state, heads = warmstart.state_from_gguf(path)
+def from_gguf(path, window=None):
+    state, heads, says = warmstart.state_from_gguf(path)
     vocab, width = state["embed.weight"].shape
     layers = sum(n.endswith("qkv.weight") for n in state)
     ff = state["blocks.0.down.weight"].shape[1]
-    model = Model(Config(vocab, width, layers, heads, width // heads, ff, context))
+    model = Model(Config(vocab, width, layers, heads, width // heads, ff, ROW, window or says or 256))
     model.load_state_dict(state)
     return model, tokenizer.from_gguf(path)
 
 
-def windows(count, window, overlap):
-    """(first token fed, tokens fed, tokens whose predictions are not used) for `count` tokens behind the start."""
+def rows_of(count, reach):
+    """(first token fed, tokens fed, tokens whose predictions are not used) for `count` tokens behind the start, where a
+    prediction depends on `reach` tokens."""
     at, skip = 0, 0
     while True:
-        length = min(window, count - at)
+        length = min(ROW, count - at)
         yield at, length, skip
         if at + length >= count:
             return
-        at, skip = at + window - overlap + 1, overlap - 1
+        at, skip = at + ROW - reach + 1, reach - 1
 
 
 @torch.no_grad()
-def bits(model, blocks, window, overlap, batch, fast):
+def bits(model, blocks, batch, fast):
     """Total bits of blocks of tokens, each without its start token."""
+    reach = model.config.layers * (model.config.window - 1) + 1
+    if reach > ROW - 256:
+        raise SystemExit(f"a window of {model.config.window} tokens is too large for rows of {ROW}")
     rows, real = [], []
     for block in blocks:
         ids = np.concatenate([[tokenizer.START_ID], block])
-        for at, length, skip in windows(len(block), window, overlap):
-            row = np.zeros(window + 1, dtype=np.int64)
+        for at, length, skip in rows_of(len(block), reach):
+            row = np.zeros(ROW + 1, dtype=np.int64)
             row[: length + 1] = ids[at : at + length + 1]
-            keep = np.zeros(window, dtype=bool)
+            keep = np.zeros(ROW, dtype=bool)
             keep[skip:length] = True
             rows.append(row)
             real.append(keep)
@@ -88,15 +96,13 @@ def main():
     ap.add_argument("--data", type=Path, help="folder of prepare.py: evaluate on its validation split")
     ap.add_argument("--file", type=Path, action="append", default=[], help="evaluate on the beginning of this file")
     ap.add_argument("--average", action="store_true", help="take the checkpoint's running average of the weights")
-    ap.add_argument("--window", type=int, default=256)
-    ap.add_argument("--overlap", type=int, help="an eighth of the window")
+    ap.add_argument("--window", type=int, help="tokens that one attends to; those that the model says")
     ap.add_argument("--block", type=int, default=65536, help="bytes coded from nothing")
     ap.add_argument("--limit", type=int, default=150_000, help="tokens of each category; bytes of a file: 16 times")
-    ap.add_argument("--batch", type=int, default=16)
+    ap.add_argument("--batch", type=int, default=2)
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--bf16", action="store_true", help="faster, less exact")
     args = ap.parse_args()
-    args.overlap = args.overlap or max(1, args.window // 8)
     torch.set_num_threads(args.threads)
     if args.model.suffix == ".gguf":
         model, tk = from_gguf(args.model, args.window)
@@ -104,7 +110,7 @@ def main():
         model, tk = from_checkpoint(args.model, args.average, args.window)
 
     def report(name, blocks, size):
-        b = bits(model, blocks, args.window, args.overlap, args.batch, args.bf16)
+        b = bits(model, blocks, args.batch, args.bf16)
         print(f"{name:24} {size:9} bytes {sum(map(len, blocks)):8} tokens {b / size:.4f} bits per byte", flush=True)
         return b / size
 

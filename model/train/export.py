@@ -37,7 +37,8 @@ def tensors(state, c):
 def metadata(w, c, args, tokens, merges):
     w.add_name(args.name)
     w.add_license(args.license)
-    w.add_context_length(args.context_length or c["context"])
+    # What any other program, and lma where windows restart, may feed at a time.
+    w.add_context_length(args.window or c["window"])
     w.add_embedding_length(c["width"])
     w.add_block_count(c["layers"])
     w.add_feed_forward_length(c["ff"])
@@ -67,7 +68,6 @@ def main():
     ap.add_argument("--average", action="store_true", help="take the running average of the weights")
     ap.add_argument("--name", default="lma default 8M")
     ap.add_argument("--license", default="CC0-1.0")
-    ap.add_argument("--context-length", type=int, help="to declare; the one trained at")
     ap.add_argument("--window", type=int, help="tokens that one attends to; those trained with")
     ap.add_argument("--type", choices=("Q8_0", "F32"), default="Q8_0")
     args = ap.parse_args()

@@ -25,7 +25,7 @@ class Config:
     head_dim: int = 64
     ff: int = 704
     context: int = 512
-    window: int = 192
+    window: int = 128
 
     def __post_init__(self):
         if any(n % 32 for n in (self.width, self.ff, self.head_dim, self.vocab)):

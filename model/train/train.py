@@ -33,7 +33,7 @@ def parse_args():
     stable.add_argument("--ff", type=int, default=704)
     stable.add_argument("--head-dim", type=int, default=64)
     stable.add_argument("--context", type=int, default=512, help="tokens in a row (may change on resuming)")
-    stable.add_argument("--window", type=int, default=192, help="tokens that one attends to (may change on resuming)")
+    stable.add_argument("--window", type=int, default=128, help="tokens that one attends to (may change on resuming)")
     stable.add_argument("--init", help="GGUF model to grow from, or checkpoint to narrow, instead of random weights")
     stable.add_argument("--lr", type=float, help="factor on the rates in optim.py (default 1; may change on resuming)")
     stable.add_argument("--weights", help=f"shares of the categories (default {WEIGHTS}; may change on resuming)")

@@ -27,7 +27,7 @@ def split_halves(w, heads):
 
 
 def state_from_gguf(path):
-    """(state dict in model.py's layout, heads) of a GGUF file that export.py could have written."""
+    """(state dict in model.py's layout, heads, sliding window if any) of a GGUF file that export.py could have written."""
     t, fields = read(path)
     heads = int(fields["llama.attention.head_count"].contents())
     layers = int(fields["llama.block_count"].contents())
@@ -44,7 +44,8 @@ def state_from_gguf(path):
         state[b + "down.weight"] = t[g + "ffn_down.weight"] * EMBED_SCALE
         state[b + "attn_norm"] = t[g + "attn_norm.weight"]
         state[b + "ffn_norm"] = t[g + "ffn_norm.weight"]
-    return state, heads
+    window = fields.get("lma.sliding_window")
+    return state, heads, int(window.contents()) if window else None
 
 
 def place(old, rows, columns, row_noise, column_noise):
@@ -79,7 +80,7 @@ def translate(embed, old_path, new_json):
 def grow(model, path, new_json):
     """Fills `model` from the GGUF file `path`."""
     c = model.config
-    old, heads = state_from_gguf(path)
+    old, heads, _ = state_from_gguf(path)
     embed = translate(old["embed.weight"], path, new_json)
     width = embed.shape[1]
     ratio = math.sqrt(width / c.width)  # the norm sees the same sum over more entries

@@ -96,7 +96,7 @@ impl Engines {
         };
         let restarting = ContextPolicy { window, overlap: (window / OVERLAP_DIVISOR).max(1) };
         let sliding = weights.metadata(SLIDING_KEY).parse().ok().map(|window| ContextPolicy { window, overlap: 0 });
-        let exact = weights.arithmetic() == Arithmetic::Exact;
+        let exact = weights.arithmetic() == Arithmetic::Exact && weights.is_placed();
         let sliding = sliding.filter(|policy| exact && policy.is_sound() && policy.window <= MAX_WINDOW);
         self.open_with(found, weights, sliding.unwrap_or(restarting))
     }
@@ -196,7 +196,7 @@ impl Models for Engines {
         if record.context.window > weights.trained_context().max(MAX_WINDOW) || !record.context.is_sound() {
             return refuse(format!("a window of {} is out of bounds", record.context));
         }
-        if record.context.slides() && arithmetic != Arithmetic::Exact {
+        if record.context.slides() && !(arithmetic == Arithmetic::Exact && weights.is_placed()) {
             return refuse("its window slides, which is for exact arithmetic only".into());
         }
         let model = self.open_with(&found, weights, record.context)?;

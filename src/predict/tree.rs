@@ -162,18 +162,26 @@ impl TokenTree {
         if weights.len() != self.escape as usize + 1 {
             return false;
         }
-        let shared = weights[self.escape as usize] / self.escapes.max(1);
         sums.resize(self.order.len() + 1, 0);
+        let whole = match weights[self.escape as usize].checked_div(self.escapes) {
+            None => self.sum(sums, |token| weights[token as usize]),
+            Some(shared) => self.sum(sums, |token| if token == self.escape { shared } else { weights[token as usize] }),
+        };
+        if let Some(last) = sums.last_mut() {
+            *last = whole;
+        }
+        true
+    }
+
+    /// The sums in front of each leaf, at least 1 for each; answers that of all.
+    #[inline(always)]
+    fn sum(&self, sums: &mut [u64], weight: impl Fn(TokenId) -> u32) -> u64 {
         let mut sum = 0;
         for (out, &token) in sums.iter_mut().zip(&self.order) {
             *out = sum;
-            let weight = if token == self.escape { shared } else { weights[token as usize] };
-            sum += u64::from(weight.max(1));
+            sum += u64::from(weight(token).max(1));
         }
-        if let Some(last) = sums.last_mut() {
-            *last = sum;
-        }
-        true
+        sum
     }
 }
 

@@ -126,7 +126,7 @@ impl Step for See {
     }
 }
 
-/// What tokens see where windows slide: themselves and the `window - 1` positions before them.
+/// What tokens see by their positions: themselves and the `window - 1` positions before them.
 pub struct Slide {
     /// One 32-bit position for each token, lane after lane, not negative.
     pub positions: View,

@@ -91,7 +91,7 @@ pub struct SetRows {
     pub indices: View,
     /// Whether `out` holds keys in the order that attention wants: see [`Keys`].
     pub keys: bool,
-    /// Where windows slide: an index then says only which sequence a row belongs to.
+    /// Where keys and values are kept by position: an index then says only which sequence a row belongs to.
     pub ring: Option<Ring>,
 }
 

@@ -22,8 +22,8 @@ pub(super) struct Exact {
     pool: Pool,
     kernels: KernelSet,
     weights: Arc<PackedWeights>,
-    /// Where windows slide: the tokens that one attends to, and the lane of each sequence.
-    sliding: Option<(usize, Arc<Lanes>)>,
+    /// Where keys are kept by position: the tokens that one attends to at most, and the lane of each sequence.
+    placed: Option<(usize, Arc<Lanes>)>,
     ropes: Vec<Arc<RopeTable>>,
     /// The plan of the last graph, with the graph's identity.
     plan: Option<(u64, Plan)>,
@@ -48,21 +48,21 @@ impl Exact {
         weights: Arc<PackedWeights>,
         threads: usize,
         kernels: KernelSet,
-        sliding: Option<(usize, Arc<Lanes>)>,
+        placed: Option<(usize, Arc<Lanes>)>,
         report: Arc<Report>,
     ) -> Result<Self, String> {
         if !kernels.available() {
             return Err(format!("this processor does not run the {} kernels", kernels.name()));
         }
         let pool = Pool::new(threads).map_err(|error| format!("cannot start the engine's threads: {error}"))?;
-        Ok(Self { pool, kernels, weights, sliding, ropes: Vec::new(), plan: None, report })
+        Ok(Self { pool, kernels, weights, placed, ropes: Vec::new(), plan: None, report })
     }
 
     fn compute(&mut self, graph: &Graph) -> Result<(), String> {
         let known = |plan: &(u64, Plan)| graph.uid != 0 && plan.0 == graph.uid;
         if !self.plan.as_ref().is_some_and(known) {
             self.plan = None;
-            let context = translate::Context { sliding: self.sliding.as_ref(), ropes: &mut self.ropes };
+            let context = translate::Context { placed: self.placed.as_ref(), ropes: &mut self.ropes };
             // SAFETY: ggml passes a live graph that nobody else uses during the call.
             let nodes = unsafe { translate::nodes(graph) };
             let plan = translate::plan(&nodes, &self.weights, &mut self.pool, context)?;

@@ -53,7 +53,9 @@ pub struct LlamaPredictor {
     weights: Arc<Weights>,
     table: Arc<TokenTable>,
     geometry: Geometry,
-    /// Where windows slide, the lane of each of llama.cpp's sequences: those of a batch are always its first.
+    /// Whether keys and values are kept by position.
+    placed: bool,
+    /// The lane of each of llama.cpp's sequences, if so.
     sequences: Arc<Lanes>,
     batch: Batch,
     /// The position that each lane's next token stands at.
@@ -133,14 +135,15 @@ impl LlamaPredictor {
         let report = Arc::<Report>::default();
         let sequences = Arc::new(Lanes::new(lanes));
         let arithmetic = weights.arithmetic();
-        if slides && arithmetic != Arithmetic::Exact {
-            return Err(PredictError::Engine("a window slides in exact arithmetic only".into()));
+        let placed = arithmetic == Arithmetic::Exact && weights.is_placed();
+        if slides && !placed {
+            return Err(PredictError::Engine("a window slides in exact arithmetic only, over rotated keys".into()));
         }
         let opening = match arithmetic {
             Arithmetic::Exact => {
                 let packed = Arc::clone(weights.packed());
-                let sliding = slides.then(|| (window, Arc::clone(&sequences)));
-                let exact = Exact::new(packed, geometry.threads, kernels, sliding, Arc::clone(&report));
+                let placed = placed.then(|| (window, Arc::clone(&sequences)));
+                let exact = Exact::new(packed, geometry.threads, kernels, placed, Arc::clone(&report));
                 Opening::Exact(Some(Box::new(exact.map_err(PredictError::Engine)?)))
             }
             Arithmetic::Reference | Arithmetic::Gpu => Opening::Reference,
@@ -175,7 +178,8 @@ impl LlamaPredictor {
         let batch = Batch { capacity, ..Batch::default() };
         let geometry = Geometry { lanes, ..geometry };
         let (threadpool, fed, cdf) = (None, vec![0; lanes], Cdf::default());
-        let mut predictor = Self { context, threadpool, report, weights, table, geometry, sequences, batch, fed, cdf };
+        let mut predictor =
+            Self { context, threadpool, report, weights, table, geometry, placed, sequences, batch, fed, cdf };
         if arithmetic != Arithmetic::Exact {
             // SAFETY: a live context; the pool is detached and freed with it.
             predictor.threadpool = Some(unsafe {
@@ -208,16 +212,16 @@ impl LlamaPredictor {
 
     /// Makes room for a lane's next tokens in feed number `number`; answers the sequence that they belong to.
     ///
-    /// Where windows slide, keys and values are kept by position and lane, without regard to llama.cpp's cells
-    /// ([`super::translate`]). So it is made to believe that every batch is the first, of sequences side by side:
-    /// those with others between them it would evaluate one after the other.
+    /// Keys and values that are kept by position are so without regard to llama.cpp's cells ([`super::translate`]).
+    /// It is then made to believe that every batch is the first, and of sequences side by side: those with others
+    /// between them it would evaluate one after the other.
     fn make_room(&mut self, number: usize, feed: &Feed<'_>) -> Result<usize, PredictError> {
         let Geometry { window, slides, .. } = self.geometry;
-        let sequence = if slides { number } else { feed.lane };
-        if slides || feed.restart.is_some() {
+        let sequence = if self.placed { number } else { feed.lane };
+        if self.placed || feed.restart.is_some() {
             self.forget(sequence)?;
         }
-        if slides {
+        if self.placed {
             self.sequences.set(sequence, feed.lane);
         }
         if let Some(position) = feed.restart {

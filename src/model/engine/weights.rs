@@ -187,6 +187,15 @@ impl Weights {
         usize::try_from(unsafe { sys::llama_model_n_layer(self.raw()) }).unwrap_or(0)
     }
 
+    /// Whether exact arithmetic keeps keys and values by position: every layer sees the whole past, and keys are
+    /// rotated, by positions of one number.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        // SAFETY: a loaded model; const queries.
+        let (span, rope) = unsafe { (sys::llama_model_n_swa(self.raw()), sys::llama_model_rope_type(self.raw())) };
+        span == 0 && matches!(rope, sys::LLAMA_ROPE_TYPE_NORM | sys::LLAMA_ROPE_TYPE_NEOX)
+    }
+
     /// Bytes of keys and values that one lane of so many cells takes, at 16 bits a value.
     #[must_use]
     pub fn context_bytes(&self, cells: usize) -> u64 {

@@ -10,10 +10,10 @@ use super::{OUTPUT, Tensor, Translator, Undefined, float, root, source, undefine
 use crate::exact::steps::{Attention, Keys, Lanes, Ring, See, Seen, Slide};
 use crate::exact::view::{Element, View};
 
-/// How windows slide. Masks are not read then, nor the cells that llama.cpp chooses: a token is in the cell of its
-/// position, and what it sees is a matter of positions alone.
-pub(super) struct Sliding {
-    /// The tokens that one attends to.
+/// Keys and values that are kept by lane and position. Masks are not read then, nor the cells that llama.cpp chooses: what
+/// a token sees is a matter of positions alone.
+pub(super) struct Placed {
+    /// The tokens that one attends to, at most.
     pub(super) window: usize,
     /// The lane of each of llama.cpp's sequences.
     pub(super) lanes: Arc<Lanes>,
@@ -30,10 +30,12 @@ pub(super) fn caches(nodes: &[&Tensor], i: usize) -> HashSet<*const Tensor> {
 /// The positions of a graph's tokens, as rotations read them.
 pub(super) fn positions(nodes: &[&Tensor]) -> Result<View, Undefined> {
     let mut found = nodes.iter().filter(|node| node.op == sys::GGML_OP_ROPE).filter_map(|node| source(node, 1));
-    let Some(first) = found.next() else { return undefined("a window slides, and nothing says where tokens stand") };
+    let Some(first) = found.next() else {
+        return undefined("keys are kept by position, and nothing says where tokens stand");
+    };
     let plain = first.type_ == sys::GGML_TYPE_I32 && first.ne[1..] == [1; 3] && !first.data.is_null();
     if !plain || found.any(|other| !ptr::eq(other, first)) {
-        return undefined("a window slides, and positions are not numbers of one row");
+        return undefined("keys are kept by position, and positions are not numbers of one row");
     }
     let (extents, strides) = (first.ne.map(|n| n as usize), first.nb);
     Ok(View { data: first.data.cast(), element: Element::I32, extents, strides })
@@ -86,18 +88,18 @@ impl Translator<'_> {
         {
             return undefined("its mask's shape does not fit");
         }
-        let (keys, values, rows, sequences) = match &self.sliding {
+        let (keys, values, rows, sequences) = match &self.placed {
             None => (keys, values, cells, None),
-            Some(sliding) => {
+            Some(placed) => {
                 let rings = ring_of(k).zip(ring_of(v)).filter(|(keys, values)| keys == values);
                 let Some((Rings { rows, lanes: all, first }, _)) = rings else {
-                    return undefined("a window slides, and its keys and values are no rings");
+                    return undefined("keys are kept by position, and its keys and values are no rings");
                 };
-                if cells > rows || sliding.window > rows || all > sliding.lanes.len() || first + lanes > all {
-                    return undefined("a window slides, and lanes have no rows for it");
+                if cells > rows || placed.window > rows || all > placed.lanes.len() || first + lanes > all {
+                    return undefined("keys are kept by position, and lanes have no rows for it");
                 }
-                if sliding.positions.extents[0] != tokens * lanes {
-                    return undefined("a window slides, and some tokens have no positions");
+                if placed.positions.extents[0] != tokens * lanes {
+                    return undefined("keys are kept by position, and some tokens have no positions");
                 }
                 // From the cache's first lane on, whichever come first here.
                 let whole = |view: View, cache: &Tensor| {
@@ -105,7 +107,7 @@ impl Translator<'_> {
                     let [x, y, z, _] = view.strides;
                     View { data: cache.data.cast(), extents: [a, b, c, all], strides: [x, y, z, cache.nb[2]], ..view }
                 };
-                (whole(keys, root(k)), whole(values, root(v)), rows, Some((Arc::clone(&sliding.lanes), first)))
+                (whole(keys, root(k)), whole(values, root(v)), rows, Some((Arc::clone(&placed.lanes), first)))
             }
         };
         let cap = float(node, 2);
@@ -118,14 +120,14 @@ impl Translator<'_> {
     pub(super) fn ring(&self, node: &Tensor) -> Result<Option<Ring>, Undefined> {
         let cache = ptr::from_ref(root(node));
         let cached = self.key_caches.contains(&cache) || self.value_caches.contains(&cache);
-        let Some(sliding) = self.sliding.as_ref().filter(|_| cached) else { return Ok(None) };
+        let Some(placed) = self.placed.as_ref().filter(|_| cached) else { return Ok(None) };
         let [_, rows, lanes, _] = root(node).ne.map(|n| n as usize);
         let all = node.data == root(node).data && super::rows_of(node) == rows * lanes;
         let written = source(node, 0).map_or(0, super::rows_of);
-        if !all || written != sliding.positions.extents[0] || lanes > sliding.lanes.len() {
-            return undefined("a window slides, and it does not write a row for each token");
+        if !all || written != placed.positions.extents[0] || lanes > placed.lanes.len() {
+            return undefined("keys are kept by position, and it does not write a row for each token");
         }
-        Ok(Some(Ring { positions: sliding.positions, rows, lanes: Arc::clone(&sliding.lanes) }))
+        Ok(Some(Ring { positions: placed.positions, rows, lanes: Arc::clone(&placed.lanes) }))
     }
 
     /// Whether keys are a view of whole cells of a cache, heads side by side, from a block of cells on.
@@ -152,9 +154,9 @@ impl Translator<'_> {
     /// Adds the step that reads a mask, whose elements `view` shows.
     pub(super) fn see(&mut self, mask: &Tensor, view: View) -> Arc<Seen> {
         let seen = Arc::new(Seen::new(view.extents[1] * view.extents[3]));
-        match &self.sliding {
+        match &self.placed {
             None => self.plan.push(See { mask: view, seen: Arc::clone(&seen) }),
-            Some(Sliding { window, positions, .. }) => {
+            Some(Placed { window, positions, .. }) => {
                 let (window, positions) = (*window, *positions);
                 self.plan.push(Slide { positions, window, seen: Arc::clone(&seen) });
             }

@@ -31,8 +31,8 @@ type Tensor = sys::ggml_tensor;
 
 /// What plans have in common.
 pub(super) struct Context<'a> {
-    /// Where windows slide: the tokens that one attends to, and the lane of each sequence.
-    pub(super) sliding: Option<&'a (usize, Arc<Lanes>)>,
+    /// Where keys are kept by position: the tokens that one attends to at most, and the lane of each sequence.
+    pub(super) placed: Option<&'a (usize, Arc<Lanes>)>,
     /// Tables of angles that are there already.
     pub(super) ropes: &'a mut Vec<Arc<RopeTable>>,
 }
@@ -77,11 +77,11 @@ pub(super) fn plan(
     }
     let products = nodes.iter().filter(|node| node.op == sys::GGML_OP_MUL_MAT).filter_map(|node| source(node, 1));
     let shapes = products.filter(|t| t.ne[0] % 32 == 0).map(|t| (t.ne[0] as usize, rows_of(t)));
-    let Context { sliding, ropes } = context;
-    let sliding = match sliding {
+    let Context { placed, ropes } = context;
+    let placed = match placed {
         Some((window, lanes)) => {
             let positions = attention::positions(nodes)?;
-            Some(attention::Sliding { window: *window, lanes: Arc::clone(lanes), positions })
+            Some(attention::Placed { window: *window, lanes: Arc::clone(lanes), positions })
         }
         None => None,
     };
@@ -90,7 +90,7 @@ pub(super) fn plan(
         inputs: Arc::new(Inputs::new(shapes)),
         key_caches: attention::caches(nodes, 1),
         value_caches: attention::caches(nodes, 2),
-        sliding,
+        placed,
         quantized: None,
         masks: HashMap::new(),
         mask_tensors: attention::mask_tensors(nodes),
@@ -179,8 +179,8 @@ struct Translator<'a> {
     key_caches: HashSet<*const Tensor>,
     /// Memory that holds values.
     value_caches: HashSet<*const Tensor>,
-    /// How windows slide, if they do.
-    sliding: Option<attention::Sliding>,
+    /// Where keys are kept by position.
+    placed: Option<attention::Placed>,
     /// The tensor whose quantised columns are in `inputs`.
     quantized: Option<*const Tensor>,
     /// What tokens see, by mask.
