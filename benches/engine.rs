@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench engine -- [--models default,llama,smollm] [--weights Q8_0,Q4_K_M]
-//!     [--modes prefill,lockstep,single] [--streams 8,16,32,64] [--kernels avx2,avx512] [--depth N]
+//!     [--modes prefill,lockstep,scattered,single] [--streams 8,16,32,64] [--kernels avx2,avx512] [--depth N]
 //!     [--seconds N] [--quick]
 //! cargo bench --bench engine -- --product [--streams 4,16,32,64] [--chunk-size 16K] [--bytes N] [--seconds N]
 //! cargo bench --bench engine -- --perplexity [--weights F16,Q8_0,...] [--bytes 64K]

@@ -90,6 +90,7 @@ fn modes(arguments: &Arguments, list: &str, quick: bool) -> Result<Vec<Mode>, Fa
         match name {
             "prefill" => modes.push(Mode::Prefill),
             "lockstep" => modes.extend(streams.iter().map(|&lanes| Mode::Lockstep(lanes))),
+            "scattered" => modes.extend(streams.iter().map(|&lanes| Mode::Scattered(lanes))),
             "single" => modes.push(Mode::Lockstep(1)),
             _ => return Err(format!("{name} is none of prefill, lockstep, single").into()),
         }

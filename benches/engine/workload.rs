@@ -39,6 +39,8 @@ pub(super) enum Mode {
     Prefill,
     /// One of each lane.
     Lockstep(usize),
+    /// One of each of so many lanes, with a lane between any two that has ended or waits.
+    Scattered(usize),
 }
 
 impl Mode {
@@ -47,6 +49,7 @@ impl Mode {
             Self::Prefill => "prefill".into(),
             Self::Lockstep(1) => "single".into(),
             Self::Lockstep(lanes) => format!("lockstep {lanes}"),
+            Self::Scattered(lanes) => format!("scattered {lanes}"),
         }
     }
 
@@ -54,7 +57,13 @@ impl Mode {
         match self {
             Self::Prefill => PREFILL_LANES,
             Self::Lockstep(lanes) => lanes,
+            Self::Scattered(lanes) => 2 * lanes,
         }
+    }
+
+    /// Which lanes are fed: one in so many.
+    fn every(self) -> usize {
+        if matches!(self, Self::Scattered(_)) { 2 } else { 1 }
     }
 }
 
@@ -87,7 +96,7 @@ impl Workload<'_> {
                     let watch = Watch::start();
                     watch.stop(self.fill(&mut predictor, contender.taken, WINDOW, WINDOW)?)
                 }
-                Mode::Lockstep(_) => {
+                Mode::Lockstep(_) | Mode::Scattered(_) => {
                     self.fill(&mut predictor, contender.taken, self.depth, 0)?;
                     self.lockstep(&mut predictor, contender.taken, time)?
                 }
@@ -135,12 +144,12 @@ impl Workload<'_> {
         let (watch, start, mut done) = (Watch::start(), Instant::now(), 0);
         while done < most && (self.steps.is_some() || done < FEWEST || start.elapsed() < time) {
             let feed = |lane| Feed { lane, restart: None, tokens: self.tokens(lane, self.depth + done, 1), outputs: 1 };
-            let feeds: Vec<Feed<'_>> = (0..predictor.lanes()).map(feed).collect();
+            let feeds: Vec<Feed<'_>> = (0..predictor.lanes()).step_by(self.mode.every()).map(feed).collect();
             take(predictor, taken, &feeds)?;
             done += 1;
         }
         self.steps = Some(done);
-        Ok(watch.stop((done * predictor.lanes()) as u64))
+        Ok(watch.stop((done * predictor.lanes() / self.mode.every()) as u64))
     }
 
     /// Tokens of a lane's own part of the text.

@@ -9,7 +9,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::abi::{Backend, Device, Graph};
 use super::packed::PackedWeights;
-use super::translate;
+use super::translate::{self, Again};
 use crate::exact::KernelSet;
 use crate::exact::pool::Pool;
 use crate::exact::steps::{Lanes, Plan, RopeTable};
@@ -27,6 +27,10 @@ pub(super) struct Exact {
     ropes: Vec<Arc<RopeTable>>,
     /// The plan of the last graph, with the graph's identity.
     plan: Option<(u64, Plan)>,
+    /// How to compute that graph again, if its keys are kept by position.
+    again: Option<Again>,
+    /// Graphs computed for ggml so far.
+    computed: u64,
     report: Arc<Report>,
 }
 
@@ -55,11 +59,14 @@ impl Exact {
             return Err(format!("this processor does not run the {} kernels", kernels.name()));
         }
         let pool = Pool::new(threads).map_err(|error| format!("cannot start the engine's threads: {error}"))?;
-        Ok(Self { pool, kernels, weights, placed, ropes: Vec::new(), plan: None, report })
+        Ok(Self { pool, kernels, weights, placed, ropes: Vec::new(), plan: None, again: None, computed: 0, report })
     }
 
     fn compute(&mut self, graph: &Graph) -> Result<(), String> {
         let known = |plan: &(u64, Plan)| graph.uid != 0 && plan.0 == graph.uid;
+        self.computed += 1;
+        // SAFETY: ggml passes a live graph that nobody else uses during the call.
+        self.again = self.placed.as_ref().and_then(|_| Again::of(&unsafe { translate::nodes(graph) }));
         if !self.plan.as_ref().is_some_and(known) {
             self.plan = None;
             let context = translate::Context { placed: self.placed.as_ref(), ropes: &mut self.ropes };
@@ -74,6 +81,40 @@ impl Exact {
         // keeps in place as long as the graph has this identity, and nobody else uses them now.
         unsafe { plan.run(self.kernels, &mut self.pool) }.map_err(str::to_owned)
     }
+
+    /// How many graphs ggml has had computed.
+    pub(super) fn computed(&self) -> u64 {
+        self.computed
+    }
+
+    /// How many tokens the last graph takes, if it can be computed again.
+    pub(super) fn takes(&self) -> Option<usize> {
+        self.again.as_ref().map(Again::count)
+    }
+
+    /// Computes the last graph again.
+    ///
+    /// # Errors
+    /// Why its values cannot be computed, or that it is of another shape.
+    ///
+    /// # Safety
+    /// llama.cpp was not called since it had that graph computed.
+    pub(super) unsafe fn again(&mut self, tokens: &[i32], positions: &[i32]) -> Result<(), String> {
+        let fits = |again: &&Again| [tokens.len(), positions.len()] == [again.count(); 2];
+        let Some((again, (_, plan))) = self.again.as_ref().filter(fits).zip(self.plan.as_ref()) else {
+            return Err("the graph at hand is of another shape".into());
+        };
+        // SAFETY: the graph's tensors are in place; the rest as in `compute`.
+        unsafe {
+            again.feed(tokens, positions);
+            plan.run(self.kernels, &mut self.pool).map_err(str::to_owned)
+        }
+    }
+
+    /// Where the logits of one of the last graph's outputs are, and how many.
+    pub(super) fn logits(&self, output: usize) -> Option<(*const f32, usize)> {
+        self.again.as_ref()?.logits(output)
+    }
 }
 
 pub(super) fn is_exact(backend: *mut Backend) -> bool {
@@ -82,7 +123,7 @@ pub(super) fn is_exact(backend: *mut Backend) -> bool {
 }
 
 /// Makes a ggml backend of it, to be freed by ggml.
-pub(super) fn open(exact: Box<Exact>, device: *mut Device) -> *mut Backend {
+pub(super) fn open(exact: Arc<Mutex<Exact>>, device: *mut Device) -> *mut Backend {
     let none = ptr::null_mut();
     Box::into_raw(Box::new(Backend {
         guid: &raw const GUID,
@@ -103,7 +144,7 @@ pub(super) fn open(exact: Box<Exact>, device: *mut Device) -> *mut Backend {
         event_wait: none,
         graph_optimize: none,
         device,
-        context: Box::into_raw(exact).cast::<c_void>(),
+        context: Arc::into_raw(exact).cast_mut().cast::<c_void>(),
     }))
 }
 
@@ -112,16 +153,17 @@ extern "C" fn name(_: *mut Backend) -> *const c_char {
 }
 
 extern "C" fn free(backend: *mut Backend) {
-    // SAFETY: both boxes were made by `open`; ggml frees a backend once, when nobody uses it.
+    // SAFETY: the box and the share were made by `open`; ggml frees a backend once, when it uses it no more.
     unsafe {
         let backend = Box::from_raw(backend);
-        drop(Box::from_raw(backend.context.cast::<Exact>()));
+        drop(Arc::from_raw(backend.context.cast::<Mutex<Exact>>().cast_const()));
     }
 }
 
 extern "C" fn compute(backend: *mut Backend, graph: *mut Graph) -> sys::ggml_status {
     // SAFETY: a backend made by `open`, which ggml uses from one thread at a time; a live graph.
-    let (exact, graph) = unsafe { (&mut *(*backend).context.cast::<Exact>(), &*graph) };
+    let (exact, graph) = unsafe { (&*(*backend).context.cast::<Mutex<Exact>>(), &*graph) };
+    let mut exact = exact.lock().unwrap_or_else(PoisonError::into_inner);
     match exact.compute(graph) {
         Ok(()) => sys::GGML_STATUS_SUCCESS,
         Err(why) => {

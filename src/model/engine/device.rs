@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use llama_cpp_sys_2 as sys;
 
@@ -19,7 +19,7 @@ use super::backend::{self, Exact};
 /// What the contexts and models that a thread opens compute with.
 pub(super) enum Opening {
     /// Our own backend. Taken by the first context that is opened.
-    Exact(Option<Box<Exact>>),
+    Exact(Option<Arc<Mutex<Exact>>>),
     /// ggml's CPU backend in reference mode: of its code paths only those whose result for a row does not
     /// depend on the other rows of the batch.
     Reference,

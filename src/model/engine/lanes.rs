@@ -1,13 +1,14 @@
 //! Lanes of context over one set of weights: llama.cpp sequences that never see each other.
 #![allow(unsafe_code)]
 
-use std::ptr::{self, NonNull};
-use std::sync::{Arc, PoisonError};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
 use super::Arithmetic;
 use super::backend::{Exact, Report};
+use super::batch::Batch;
 use super::device::{self, Opening};
 use super::weights::{Weights, first_error, forget_errors};
 use crate::entropy::Cdf;
@@ -53,11 +54,17 @@ pub struct LlamaPredictor {
     weights: Arc<Weights>,
     table: Arc<TokenTable>,
     geometry: Geometry,
-    /// Whether keys and values are kept by position.
-    placed: bool,
+    /// What computes, where it keeps keys and values by position.
+    placed: Option<Arc<Mutex<Exact>>>,
     /// The lane of each of llama.cpp's sequences, if so.
     sequences: Arc<Lanes>,
     batch: Batch,
+    /// Tokens and outputs of each feed of the step at hand.
+    shape: Vec<(usize, usize)>,
+    /// The shape that the graph at hand is for, if it can be computed again.
+    known: Vec<(usize, usize)>,
+    /// Whether the last step was one of the graph computed again.
+    again: bool,
     /// The position that each lane's next token stands at.
     fed: Vec<usize>,
     cdf: Cdf,
@@ -65,51 +72,6 @@ pub struct LlamaPredictor {
 
 // SAFETY: a context may be used from any one thread at a time; `&mut self` ensures that.
 unsafe impl Send for LlamaPredictor {}
-
-/// The arrays behind a `llama_batch`, reused from step to step.
-#[derive(Default)]
-struct Batch {
-    capacity: usize,
-    tokens: Vec<sys::llama_token>,
-    positions: Vec<sys::llama_pos>,
-    counts: Vec<i32>,
-    lanes: Vec<sys::llama_seq_id>,
-    lane_ptrs: Vec<*mut sys::llama_seq_id>,
-    outputs: Vec<i8>,
-}
-
-impl Batch {
-    fn clear(&mut self) {
-        self.tokens.clear();
-        self.positions.clear();
-        self.counts.clear();
-        self.lanes.clear();
-        self.lane_ptrs.clear();
-        self.outputs.clear();
-    }
-
-    fn push(&mut self, token: u32, position: usize, lane: usize, output: bool) {
-        self.tokens.push(token as sys::llama_token);
-        self.positions.push(position as sys::llama_pos);
-        self.counts.push(1);
-        self.lanes.push(lane as sys::llama_seq_id);
-        self.outputs.push(i8::from(output));
-    }
-
-    /// The C view; valid until the next change.
-    fn view(&mut self) -> sys::llama_batch {
-        self.lane_ptrs = self.lanes.iter_mut().map(ptr::from_mut).collect();
-        sys::llama_batch {
-            n_tokens: self.tokens.len() as i32,
-            token: self.tokens.as_mut_ptr(),
-            embd: ptr::null_mut(),
-            pos: self.positions.as_mut_ptr(),
-            n_seq_id: self.counts.as_mut_ptr(),
-            seq_id: self.lane_ptrs.as_mut_ptr(),
-            logits: self.outputs.as_mut_ptr(),
-        }
-    }
-}
 
 impl Geometry {
     /// The tokens that a lane has room for at a time: llama.cpp rounds them up to 256.
@@ -139,12 +101,15 @@ impl LlamaPredictor {
         if slides && !placed {
             return Err(PredictError::Engine("a window slides in exact arithmetic only, over rotated keys".into()));
         }
+        let mut engine = None;
         let opening = match arithmetic {
             Arithmetic::Exact => {
                 let packed = Arc::clone(weights.packed());
-                let placed = placed.then(|| (window, Arc::clone(&sequences)));
-                let exact = Exact::new(packed, geometry.threads, kernels, placed, Arc::clone(&report));
-                Opening::Exact(Some(Box::new(exact.map_err(PredictError::Engine)?)))
+                let places = placed.then(|| (window, Arc::clone(&sequences)));
+                let exact = Exact::new(packed, geometry.threads, kernels, places, Arc::clone(&report));
+                let exact = Arc::new(Mutex::new(exact.map_err(PredictError::Engine)?));
+                engine = placed.then(|| Arc::clone(&exact));
+                Opening::Exact(Some(exact))
             }
             Arithmetic::Reference | Arithmetic::Gpu => Opening::Reference,
             Arithmetic::Stock { .. } => Opening::Stock,
@@ -175,11 +140,25 @@ impl LlamaPredictor {
             NonNull::new(sys::llama_init_from_model(weights.raw(), params))
         });
         let context = context.ok_or_else(|| PredictError::Engine(first_error("llama.cpp cannot open a context")))?;
-        let batch = Batch { capacity, ..Batch::default() };
+        let batch = Batch::of(capacity);
         let geometry = Geometry { lanes, ..geometry };
         let (threadpool, fed, cdf) = (None, vec![0; lanes], Cdf::default());
-        let mut predictor =
-            Self { context, threadpool, report, weights, table, geometry, placed, sequences, batch, fed, cdf };
+        let mut predictor = Self {
+            context,
+            threadpool,
+            report,
+            weights,
+            table,
+            geometry,
+            placed: engine,
+            sequences,
+            batch,
+            shape: Vec::new(),
+            known: Vec::new(),
+            again: false,
+            fed,
+            cdf,
+        };
         if arithmetic != Arithmetic::Exact {
             // SAFETY: a live context; the pool is detached and freed with it.
             predictor.threadpool = Some(unsafe {
@@ -217,11 +196,12 @@ impl LlamaPredictor {
     /// between them it would evaluate one after the other.
     fn make_room(&mut self, number: usize, feed: &Feed<'_>) -> Result<usize, PredictError> {
         let Geometry { window, slides, .. } = self.geometry;
-        let sequence = if self.placed { number } else { feed.lane };
-        if self.placed || feed.restart.is_some() {
+        let placed = self.placed.is_some();
+        let sequence = if placed { number } else { feed.lane };
+        if !self.again && (placed || feed.restart.is_some()) {
             self.forget(sequence)?;
         }
-        if self.placed {
+        if placed {
             self.sequences.set(sequence, feed.lane);
         }
         if let Some(position) = feed.restart {
@@ -234,8 +214,16 @@ impl LlamaPredictor {
         Ok(sequence)
     }
 
-    /// The logits behind batch token `i`, one per token of the vocabulary.
-    fn logits(&self, i: usize) -> Result<&[f32], PredictError> {
+    /// The logits behind batch token `i`, output `output` of the batch: one per token of the vocabulary.
+    fn logits(&self, i: usize, output: usize) -> Result<&[f32], PredictError> {
+        if self.again {
+            let row = self.placed.as_deref().and_then(|exact| locked(exact).logits(output));
+            let Some((row, width)) = row.filter(|&(_, width)| width == self.weights.vocab_size()) else {
+                return Err(PredictError::Engine("no logits for a token that wants them".into()));
+            };
+            // SAFETY: a row of the graph's output, which stays until it is computed again; `&self` forbids that.
+            return Ok(unsafe { std::slice::from_raw_parts(row, width) });
+        }
         // SAFETY: null, or `vocab_size` floats that stay until the next decode; `&self` forbids one.
         unsafe {
             let row = sys::llama_get_logits_ith(self.context.as_ptr(), i as i32);
@@ -249,8 +237,14 @@ impl LlamaPredictor {
 
 impl LlamaPredictor {
     /// Evaluates the tokens of the feeds.
+    ///
+    /// Most steps have the shape of the one before. Where keys and values are kept by position, the graph at hand
+    /// then serves for them as it is, and llama.cpp is not asked.
     fn feed(&mut self, feeds: &[Feed<'_>]) -> Result<(), PredictError> {
         self.batch.clear();
+        self.shape.clear();
+        self.shape.extend(feeds.iter().map(|feed| (feed.tokens.len(), feed.outputs)));
+        self.again = !self.known.is_empty() && self.known == self.shape;
         for (number, feed) in feeds.iter().enumerate() {
             let sequence = self.make_room(number, feed)?;
             let quiet = feed.tokens.len() - feed.outputs;
@@ -265,6 +259,14 @@ impl LlamaPredictor {
         if self.batch.tokens.len() > self.batch.capacity {
             return Err(PredictError::Engine("a step was given more tokens than a batch holds".into()));
         }
+        let refused = |weights: &Weights, why| PredictError::Unusable { path: weights.label().to_owned(), why };
+        let Batch { tokens, positions, .. } = &self.batch;
+        if let Some(exact) = self.placed.as_deref().filter(|_| self.again) {
+            // SAFETY: llama.cpp has not been called since it left the graph at hand.
+            return unsafe { locked(exact).again(tokens, positions) }.map_err(|why| refused(&self.weights, why));
+        }
+        self.known.clear();
+        let before = self.placed.as_deref().map(|exact| locked(exact).computed());
         forget_errors();
         // SAFETY: the view's arrays live in `self.batch`, untouched during the call; tokens are below
         // the vocabulary size (llama.cpp checks them again).
@@ -272,9 +274,16 @@ impl LlamaPredictor {
         if status != 0 {
             let refusal = self.report.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
             return Err(match refusal {
-                Some(why) => PredictError::Unusable { path: self.weights.label().to_owned(), why },
+                Some(why) => refused(&self.weights, why),
                 None => PredictError::Engine(first_error(&format!("llama.cpp returned {status}"))),
             });
+        }
+        // Several graphs, of lanes that are fed unlike numbers of tokens, are not computed again.
+        if let Some((exact, before)) = self.placed.as_deref().zip(before) {
+            let exact = locked(exact);
+            if exact.computed() == before + 1 && exact.takes() == Some(self.batch.tokens.len()) {
+                self.known.clone_from(&self.shape);
+            }
         }
         Ok(())
     }
@@ -286,23 +295,24 @@ impl LlamaPredictor {
     /// [`PredictError`]; all lanes are unusable then until they are restarted.
     pub fn evaluate(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &[f32])) -> Result<(), PredictError> {
         self.feed(feeds)?;
-        self.each_output(feeds, |this, number, row| {
-            sink(number, this.logits(row)?);
+        self.each_output(feeds, |_, number, logits| {
+            sink(number, logits);
             Ok(())
         })
     }
 
-    /// Calls `f` with the number of the feed and the row of the batch for each wanted output.
+    /// Calls `f` with the number of the feed and the logits for each wanted output.
     fn each_output(
         &self,
         feeds: &[Feed<'_>],
-        mut f: impl FnMut(&Self, usize, usize) -> Result<(), PredictError>,
+        mut f: impl FnMut(&Self, usize, &[f32]) -> Result<(), PredictError>,
     ) -> Result<(), PredictError> {
-        let mut end = 0;
+        let (mut end, mut output) = (0, 0);
         for (number, feed) in feeds.iter().enumerate() {
             end += feed.tokens.len();
-            for row in end - feed.outputs..end {
-                f(self, number, row)?;
+            for i in end - feed.outputs..end {
+                f(self, number, self.logits(i, output)?)?;
+                output += 1;
             }
         }
         Ok(())
@@ -330,8 +340,8 @@ impl Predictor for LlamaPredictor {
     fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
         self.feed(feeds)?;
         let mut cdf = std::mem::take(&mut self.cdf);
-        let result = self.each_output(feeds, |this, number, row| {
-            quantize::quantize(this.logits(row)?, this.table.codable(), &mut cdf)
+        let result = self.each_output(feeds, |this, number, logits| {
+            quantize::quantize(logits, this.table.codable(), &mut cdf)
                 .map_err(|why| PredictError::Engine(format!("{}: {why}", this.weights.label())))?;
             sink(number, &cdf);
             Ok(())
@@ -339,6 +349,10 @@ impl Predictor for LlamaPredictor {
         self.cdf = cdf;
         result
     }
+}
+
+fn locked(exact: &Mutex<Exact>) -> MutexGuard<'_, Exact> {
+    exact.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for LlamaPredictor {

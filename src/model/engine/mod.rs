@@ -3,6 +3,7 @@
 
 mod abi;
 mod backend;
+mod batch;
 mod device;
 mod lanes;
 mod packed;

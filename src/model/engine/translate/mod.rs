@@ -4,9 +4,12 @@
 //! arithmetic (spec/numerics.md §7).
 #![allow(unsafe_code)]
 
+mod again;
 mod attention;
 mod elementwise;
 mod rows;
+
+pub(super) use again::Again;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
