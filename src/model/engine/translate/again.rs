@@ -5,7 +5,7 @@ use std::{ptr, slice};
 
 use llama_cpp_sys_2 as sys;
 
-use super::{Tensor, attention, is_weights, root, source};
+use super::{Tensor, attention, is_of_the_model, is_weights, numbers, root, source};
 use crate::exact::view::{Element, View};
 
 /// What a graph reads besides weights and caches, and where it leaves the logits. Good as long as ggml keeps the
@@ -97,23 +97,4 @@ impl Again {
         let [width, rows, ..] = self.logits.extents;
         (output < rows).then(|| (self.logits.row_at([output, 0, 0]).cast::<f32>().cast_const(), width))
     }
-}
-
-/// A tensor that is one plain row of integers.
-fn numbers(tensor: &Tensor) -> Option<View> {
-    let element = match tensor.type_ {
-        sys::GGML_TYPE_I32 => Element::I32,
-        sys::GGML_TYPE_I64 => Element::I64,
-        _ => return None,
-    };
-    let view = View { data: tensor.data.cast(), element, extents: tensor.ne.map(|n| n as usize), strides: tensor.nb };
-    (view.extents[1..] == [1; 3] && view.has_plain_rows() && !view.data.is_null()).then_some(view)
-}
-
-/// Whether a tensor came with the model's file.
-fn is_of_the_model(tensor: &Tensor) -> bool {
-    // `GGML_BACKEND_BUFFER_USAGE_WEIGHTS`
-    const WEIGHTS: u32 = 1;
-    // SAFETY: a live buffer.
-    !tensor.buffer.is_null() && unsafe { sys::ggml_backend_buffer_get_usage(tensor.buffer) } == WEIGHTS
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use llama_cpp_sys_2 as sys;
 
-use super::{OUTPUT, Tensor, Translator, Undefined, float, root, source, undefined};
+use super::{OUTPUT, Tensor, Translator, Undefined, float, numbers, root, source, undefined};
 use crate::exact::steps::{Attention, Keys, Lanes, Ring, See, Seen, Slide};
 use crate::exact::view::{Element, View};
 
@@ -33,12 +33,11 @@ pub(super) fn positions(nodes: &[&Tensor]) -> Result<View, Undefined> {
     let Some(first) = found.next() else {
         return undefined("keys are kept by position, and nothing says where tokens stand");
     };
-    let plain = first.type_ == sys::GGML_TYPE_I32 && first.ne[1..] == [1; 3] && !first.data.is_null();
-    if !plain || found.any(|other| !ptr::eq(other, first)) {
-        return undefined("keys are kept by position, and positions are not numbers of one row");
+    let view = numbers(first).filter(|view| view.element == Element::I32);
+    match view {
+        Some(view) if found.all(|other| ptr::eq(other, first)) => Ok(view),
+        _ => undefined("keys are kept by position, and positions are not numbers of one row"),
     }
-    let (extents, strides) = (first.ne.map(|n| n as usize), first.nb);
-    Ok(View { data: first.data.cast(), element: Element::I32, extents, strides })
 }
 
 impl Translator<'_> {

@@ -255,11 +255,27 @@ fn read(view: &View, count: usize) -> Vec<f32> {
     unsafe { slice::from_raw_parts(view.data.cast::<f32>(), count) }.to_vec()
 }
 
-/// Whether a tensor is a matrix of the model's weights.
-fn is_weights(tensor: &Tensor) -> bool {
+/// A tensor that is one plain row of integers.
+fn numbers(tensor: &Tensor) -> Option<View> {
+    let element = match tensor.type_ {
+        sys::GGML_TYPE_I32 => Element::I32,
+        sys::GGML_TYPE_I64 => Element::I64,
+        _ => return None,
+    };
+    let extents = tensor.ne.map(|n| n as usize);
+    let view = View { data: tensor.data.cast(), element, extents, strides: tensor.nb };
+    (view.extents[1..] == [1; 3] && view.has_plain_rows() && !view.data.is_null()).then_some(view)
+}
+
+/// Whether a tensor came with the model's file.
+fn is_of_the_model(tensor: &Tensor) -> bool {
     // `GGML_BACKEND_BUFFER_USAGE_WEIGHTS`
     const WEIGHTS: u32 = 1;
-    // SAFETY: null, or a live buffer.
-    let usage = || unsafe { sys::ggml_backend_buffer_get_usage(tensor.buffer) };
-    tensor.op == sys::GGML_OP_NONE && tensor.ne[1] > 1 && !tensor.buffer.is_null() && usage() == WEIGHTS
+    // SAFETY: a live buffer.
+    !tensor.buffer.is_null() && unsafe { sys::ggml_backend_buffer_get_usage(tensor.buffer) } == WEIGHTS
+}
+
+/// Whether a tensor is a matrix of the model's weights.
+fn is_weights(tensor: &Tensor) -> bool {
+    tensor.op == sys::GGML_OP_NONE && tensor.ne[1] > 1 && is_of_the_model(tensor)
 }
