@@ -218,13 +218,16 @@ unsafe fn score<V: Vector, const Q: usize, const B: usize>(
                 }
             }
         }
+        // Nothing more here: with a longer body the loops are not unrolled, and the sums live in memory all along.
+        let scores = scores.add(tile.at(block * LANES));
         for (q, sums) in sums.iter().enumerate() {
             for (b, sum) in sums.iter().enumerate() {
-                let mut score = sum.mul(V::splat(tile.scale));
-                if tile.cap != 0.0 {
-                    score = tanh(score).mul(V::splat(tile.cap));
-                }
-                score.store(scores.add(q * stride + tile.at((block + b) * LANES)));
+                sum.mul(V::splat(tile.scale)).store(scores.add(q * stride + b * LANES));
+            }
+        }
+        if tile.cap != 0.0 {
+            for at in (0..Q).flat_map(|q| (0..B).map(move |b| q * stride + b * LANES)) {
+                tanh(V::load(scores.add(at))).mul(V::splat(tile.cap)).store(scores.add(at));
             }
         }
     }
