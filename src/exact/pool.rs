@@ -79,7 +79,9 @@ unsafe impl Send for Job {}
 #[derive(Default)]
 struct State {
     job: Option<Job>,
-    /// Counts jobs; a worker runs each once.
+    /// Threads that run the job.
+    team: usize,
+    /// Counts jobs; a worker of the team runs each once.
     number: usize,
     closed: bool,
 }
@@ -87,7 +89,6 @@ struct State {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    called: Condvar,
     /// `State::number`, to be looked at without the lock.
     number: AtomicUsize,
     closed: AtomicBool,
@@ -101,25 +102,37 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job behind number `last`; `None` when the pool is closed.
-    fn next(&self, last: usize) -> Option<(Job, usize)> {
+    /// The next job behind number `last` that `thread` has a part in, its number and its team; `None` when the pool
+    /// is closed. `called` wakes the thread.
+    fn next(&self, mut last: usize, thread: usize, called: &Condvar) -> Option<(Job, usize, usize)> {
         let mut turns = 0;
         while turns < IDLE_SPINS && self.number.load(Ordering::Acquire) == last && !self.closed.load(Ordering::Acquire)
         {
             relax(&mut turns);
         }
         let mut state = self.lock();
-        while state.number == last && !state.closed {
-            state = self.called.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while !state.closed {
+            if state.number != last && thread < state.team {
+                return state.job.map(|job| (job, state.number, state.team));
+            }
+            last = state.number;
+            state = called.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.closed { None } else { state.job.map(|job| (job, state.number)) }
+        None
     }
+}
+
+/// A thread of a pool, and what wakes it.
+struct Worker {
+    handle: JoinHandle<()>,
+    called: Arc<Condvar>,
 }
 
 /// A pool of threads, its caller being one of them.
 pub struct Pool {
     shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
+    workers: Vec<Worker>,
+    team: usize,
 }
 
 impl Pool {
@@ -128,20 +141,33 @@ impl Pool {
     /// # Errors
     /// Where a thread cannot be started.
     pub fn new(threads: usize) -> std::io::Result<Self> {
-        let mut pool = Self { shared: Arc::default(), workers: Vec::new() };
-        let threads = threads.max(1);
-        for thread in 1..threads {
-            let shared = Arc::clone(&pool.shared);
-            let builder = std::thread::Builder::new().name("lma-exact".into());
-            pool.workers.push(builder.spawn(move || work(&shared, thread, threads))?);
-        }
+        let mut pool = Self { shared: Arc::default(), workers: Vec::new(), team: 1 };
+        pool.set_threads(threads)?;
         Ok(pool)
     }
 
     /// Threads in the team.
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.workers.len() + 1
+        self.team
+    }
+
+    /// Makes the team of the jobs to come one of `threads`, at least 1. Workers start when they are first wanted, and
+    /// sleep while they are not.
+    ///
+    /// # Errors
+    /// Where a thread cannot be started; the team stays as it was.
+    pub fn set_threads(&mut self, threads: usize) -> std::io::Result<()> {
+        let threads = threads.max(1);
+        for thread in self.workers.len() + 1..threads {
+            let called = Arc::<Condvar>::default();
+            let (shared, wakes) = (Arc::clone(&self.shared), Arc::clone(&called));
+            let builder = std::thread::Builder::new().name("lma-exact".into());
+            let handle = builder.spawn(move || work(&shared, thread, &wakes))?;
+            self.workers.push(Worker { handle, called });
+        }
+        self.team = threads;
+        Ok(())
     }
 
     /// Has every thread of the team run `job`, and returns when all have. A job that panics on one
@@ -159,13 +185,16 @@ impl Pool {
         // below; so it may be treated as if it lived for ever.
         let lasting: &'static (dyn Fn(&Member<'_>) + Sync) = unsafe { std::mem::transmute(job) };
         state.job = Some(Job(lasting));
+        state.team = threads;
         state.number = state.number.wrapping_add(1);
         self.shared.number.store(state.number, Ordering::Release);
         drop(state);
-        self.shared.called.notify_all();
+        for worker in &self.workers[..threads - 1] {
+            worker.called.notify_one();
+        }
         job(&member);
         let mut turns = 0;
-        while self.shared.ended.load(Ordering::Acquire) < self.workers.len() {
+        while self.shared.ended.load(Ordering::Acquire) < threads - 1 {
             relax(&mut turns);
         }
         std::mem::forget(bomb);
@@ -176,10 +205,10 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.closed.store(true, Ordering::Release);
-        self.shared.called.notify_all();
         for worker in self.workers.drain(..) {
+            worker.called.notify_one();
             // It cannot have panicked: that aborts.
-            let _ = worker.join();
+            let _ = worker.handle.join();
         }
     }
 }
@@ -193,9 +222,9 @@ impl Drop for AbortOnPanic {
     }
 }
 
-fn work(shared: &Shared, thread: usize, threads: usize) {
+fn work(shared: &Shared, thread: usize, called: &Condvar) {
     let mut last = 0;
-    while let Some((job, number)) = shared.next(last) {
+    while let Some((job, number, threads)) = shared.next(last, thread, called) {
         last = number;
         let bomb = AbortOnPanic;
         // SAFETY: `run` waits for `ended` before the closure goes.
@@ -227,6 +256,28 @@ mod tests {
                 });
                 assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 20));
             }
+        }
+    }
+
+    #[test]
+    fn a_team_grows_and_shrinks() {
+        let mut pool = Pool::new(1).unwrap();
+        for threads in [1, 3, 2, 1, 4, 2, 3, 1] {
+            pool.set_threads(threads).unwrap();
+            let ran: Vec<AtomicUsize> = (0..5).map(|_| AtomicUsize::new(0)).collect();
+            for round in 1..=50 {
+                pool.run(&|member| {
+                    assert_eq!(member.threads, threads);
+                    ran[member.thread].fetch_add(1, Ordering::Relaxed);
+                    member.meet();
+                    assert!(ran[..threads].iter().all(|ran| ran.load(Ordering::Relaxed) == round));
+                    member.meet();
+                });
+                if round % 20 == 0 {
+                    std::thread::sleep(std::time::Duration::from_millis(15));
+                }
+            }
+            assert_eq!(ran[threads..].iter().map(|ran| ran.load(Ordering::Relaxed)).sum::<usize>(), 0);
         }
     }
 

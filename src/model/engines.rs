@@ -208,8 +208,8 @@ impl Models for Engines {
 }
 
 /// How many contexts share the lanes, and with how many threads each. The operators of a small model
-/// are too short to be divided among threads that meet after each of them; there, every thread gets
-/// a context and lanes of its own and never waits for another.
+/// are too short to be divided, without loss, among threads that meet after most of them; there, every thread gets
+/// a context and lanes of its own, and helps another with its steps only while it has nothing to do.
 fn shards(weights: &Weights, threads: usize, lanes: usize) -> (usize, usize) {
     if weights.parameters() < SHARED_FROM { (threads.clamp(1, lanes), 1) } else { (1, threads) }
 }

@@ -135,6 +135,9 @@ pub trait Predictor: Send {
     /// Most tokens of all feeds of one [`Predictor::step`] together.
     fn batch(&self) -> usize;
 
+    /// How many threads have nothing else to do and may help with the next steps. Results do not depend on it.
+    fn set_helpers(&mut self, _threads: usize) {}
+
     /// Feeds the lanes (each at most once, in ascending order of lanes) and hands out the
     /// distributions: `sink(i, cdf)` for feed number `i`, in order of tokens within a feed.
     ///

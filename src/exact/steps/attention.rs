@@ -74,7 +74,8 @@ impl Step for Attention {
         let [head, tokens, heads, lanes] = self.queries.extents;
         let key_heads = self.keys.extents[2];
         let shared = heads / key_heads;
-        let most = tile_of(shared);
+        // Where threads outnumber the tiles, tiles are smaller.
+        let most = tile_of(shared).min((tokens * shared * key_heads * lanes).div_ceil(member.threads));
         let tiles = (tokens * shared).div_ceil(most);
         SCORES.with_borrow_mut(|scores| {
             for item in member.part(lanes * key_heads * tiles, 1) {

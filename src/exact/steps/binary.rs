@@ -34,6 +34,10 @@ pub struct Binary {
 }
 
 impl Step for Binary {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let width = self.out.extents[0];
         for row in member.part(self.out.rows(), 1) {

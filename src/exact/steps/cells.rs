@@ -102,6 +102,10 @@ pub struct See {
 }
 
 impl Step for See {
+    fn items(&self) -> usize {
+        self.mask.extents[1] * self.mask.extents[3]
+    }
+
     unsafe fn run(&self, _: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let [cells, tokens, _, lanes] = self.mask.extents;
         let mut outcome = Ok(());
@@ -137,6 +141,10 @@ pub struct Slide {
 }
 
 impl Step for Slide {
+    fn items(&self) -> usize {
+        self.positions.extents[0]
+    }
+
     unsafe fn run(&self, _: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         for token in member.part(self.positions.extents[0], 1) {
             // SAFETY: an element of `positions`.

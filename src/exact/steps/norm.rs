@@ -32,6 +32,10 @@ pub struct Norm {
 }
 
 impl Step for Norm {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let width = self.out.extents[0];
         for row in member.part(self.out.rows(), 1) {

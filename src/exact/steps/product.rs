@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Refusal, Step};
@@ -54,6 +55,10 @@ pub struct QuantizeInputs {
 }
 
 impl Step for QuantizeInputs {
+    fn items(&self) -> usize {
+        self.a.rows()
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let (depth, count) = (self.a.extents[0], self.a.rows());
         let columns = self.inputs.columns(depth, count);
@@ -77,6 +82,13 @@ pub struct QuantizedProduct {
 }
 
 impl Step for QuantizedProduct {
+    fn product(&self) -> Option<(&Inputs, Range<usize>)> {
+        let stride = self.out.row_stride()?;
+        let first = self.out.data.addr();
+        let last = first + self.out.rows().checked_sub(1)? * stride;
+        Some((&self.inputs, first..last + size_of::<f32>() * self.weights.outputs()))
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let count = self.out.rows();
         let input = Input::Quantised(self.inputs.columns(self.weights.depth(), count));

@@ -163,6 +163,10 @@ pub struct Rope {
 }
 
 impl Step for Rope {
+    fn items(&self) -> usize {
+        self.out.extents[2] * self.out.extents[3]
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let (width, rotated) = (self.out.extents[0], self.table.terms.dimensions);
         let [_, heads, tokens, lanes] = self.out.extents;

@@ -41,6 +41,10 @@ pub struct GetRows {
 }
 
 impl Step for GetRows {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, _: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let width = self.out.extents[0];
         for row in member.part(self.out.rows(), 1) {
@@ -67,6 +71,10 @@ pub struct GetWeights {
 }
 
 impl Step for GetWeights {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, _: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         for row in member.part(self.out.rows(), 1) {
             let place = self.out.place(row);
@@ -106,6 +114,10 @@ pub struct Ring {
 }
 
 impl Step for SetRows {
+    fn items(&self) -> usize {
+        self.a.rows()
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let width = self.a.extents[0];
         for row in member.part(self.a.rows(), 1) {
@@ -178,6 +190,10 @@ pub struct Copy {
 }
 
 impl Step for Copy {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, _: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let (width, from_width) = (self.out.extents[0], self.a.extents[0]);
         for row in member.part(self.out.rows(), 1) {

@@ -76,6 +76,10 @@ pub struct Unary {
 }
 
 impl Step for Unary {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         for row in member.part(self.out.rows(), 1) {
             // SAFETY: rows of this step's views, this thread's own.
@@ -98,6 +102,10 @@ pub struct Scale {
 }
 
 impl Step for Scale {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let width = self.out.extents[0];
         for row in member.part(self.out.rows(), 1) {
@@ -122,6 +130,10 @@ pub struct Glu {
 }
 
 impl Step for Glu {
+    fn items(&self) -> usize {
+        self.out.rows()
+    }
+
     unsafe fn run(&self, set: KernelSet, member: &Member<'_>) -> Result<(), Refusal> {
         let width = self.out.extents[0];
         for row in member.part(self.out.rows(), 1) {

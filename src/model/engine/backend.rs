@@ -82,6 +82,15 @@ impl Exact {
         unsafe { plan.run(self.kernels, &mut self.pool) }.map_err(str::to_owned)
     }
 
+    /// Computes with so many threads from now on; where they cannot be started, with as many as before.
+    pub(super) fn set_threads(&mut self, threads: usize) {
+        if threads != self.pool.threads()
+            && let Err(error) = self.pool.set_threads(threads)
+        {
+            tracing::debug!("no thread to help the engine: {error}");
+        }
+    }
+
     /// How many graphs ggml has had computed.
     pub(super) fn computed(&self) -> u64 {
         self.computed

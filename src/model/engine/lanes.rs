@@ -3,6 +3,7 @@
 
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use llama_cpp_sys_2 as sys;
 
@@ -10,6 +11,7 @@ use super::Arithmetic;
 use super::backend::{Exact, Report};
 use super::batch::Batch;
 use super::device::{self, Opening};
+use super::helpers::Helpers;
 use super::weights::{Weights, first_error, forget_errors};
 use crate::entropy::Cdf;
 use crate::exact::KernelSet;
@@ -28,6 +30,9 @@ const MAX_BATCH: usize = 256;
 
 /// Cells of a lane beyond its window, where that slides: most tokens of a lane in one step, less one.
 const AHEAD: usize = 64;
+
+/// Threads that help with the steps of one context at most: more meet more often than they shorten what lies between.
+const MAX_HELPERS: usize = 3;
 
 /// The shape of a predictor. It changes no bit of what the predictor predicts, only what it costs.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +70,9 @@ pub struct LlamaPredictor {
     known: Vec<(usize, usize)>,
     /// Whether the last step was one of the graph computed again.
     again: bool,
+    /// Threads on offer, and what is known of the use of them.
+    offered: usize,
+    helpers: Helpers,
     /// The position that each lane's next token stands at.
     fed: Vec<usize>,
     cdf: Cdf,
@@ -156,6 +164,8 @@ impl LlamaPredictor {
             shape: Vec::new(),
             known: Vec::new(),
             again: false,
+            offered: 0,
+            helpers: Helpers::new(),
             fed,
             cdf,
         };
@@ -262,11 +272,20 @@ impl LlamaPredictor {
         let refused = |weights: &Weights, why| PredictError::Unusable { path: weights.label().to_owned(), why };
         let Batch { tokens, positions, .. } = &self.batch;
         if let Some(exact) = self.placed.as_deref().filter(|_| self.again) {
+            let mut exact = locked(exact);
+            exact.set_threads(self.geometry.threads + self.helpers.choose(self.offered, tokens.len()));
+            let begin = Instant::now();
             // SAFETY: llama.cpp has not been called since it left the graph at hand.
-            return unsafe { locked(exact).again(tokens, positions) }.map_err(|why| refused(&self.weights, why));
+            let result = unsafe { exact.again(tokens, positions) };
+            self.helpers.took(begin.elapsed());
+            return result.map_err(|why| refused(&self.weights, why));
         }
         self.known.clear();
-        let before = self.placed.as_deref().map(|exact| locked(exact).computed());
+        let before = self.placed.as_deref().map(|exact| {
+            let mut exact = locked(exact);
+            exact.set_threads(self.geometry.threads);
+            exact.computed()
+        });
         forget_errors();
         // SAFETY: the view's arrays live in `self.batch`, untouched during the call; tokens are below
         // the vocabulary size (llama.cpp checks them again).
@@ -335,6 +354,10 @@ impl Predictor for LlamaPredictor {
 
     fn batch(&self) -> usize {
         self.batch.capacity
+    }
+
+    fn set_helpers(&mut self, threads: usize) {
+        self.offered = threads.min(MAX_HELPERS);
     }
 
     fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {

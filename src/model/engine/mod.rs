@@ -5,6 +5,7 @@ mod abi;
 mod backend;
 mod batch;
 mod device;
+mod helpers;
 mod lanes;
 mod packed;
 mod translate;

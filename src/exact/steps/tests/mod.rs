@@ -6,6 +6,7 @@ mod attention;
 mod elements;
 mod golden;
 mod norm;
+mod plan;
 mod products;
 mod rope;
 mod rows;
