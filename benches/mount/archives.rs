@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use super::Effort;
 use super::common::{Arguments, Failure};
 use super::live::LMA;
+use lma::model::builtin;
 
 /// Entries of the tree of names, its directories and links among them, its own root not.
 pub(crate) const ENTRIES: usize = DIRS * (1 + PARTS * (1 + FILES));
@@ -59,7 +60,8 @@ impl Archives {
             names: folder.join("names.lma"),
             names_squash: None,
             names_tar: None,
-            texts: folder.join(format!("texts-{kind}.lma")),
+            // Of the model of now: archives of an earlier one cannot be read.
+            texts: folder.join(format!("texts-{kind}-{:.8}.lma", builtin::SHA256.to_string())),
             big: folder.join(format!("big-{kind}.lma")),
             folder,
         };
