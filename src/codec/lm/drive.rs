@@ -1,13 +1,104 @@
-//! What decoders with a language model have in common: the history of tokens, the window, the end of
-//! the chunk, and the audience. How one token is told from a distribution is each codec's own.
+//! What codecs with a language model have in common: the history of tokens, the window, the end of
+//! the chunk, and the audience. How one token is told from a distribution, and written under it, is each codec's own.
 
 use std::any::Any;
 use std::sync::Arc;
 
+use super::symbols::Symbols;
 use super::window::Window;
 use crate::entropy::{Cdf, Garbage};
 use crate::format::ContextPolicy;
-use crate::predict::{Audience, LoadedModel, RunError, Runner, Stream, StreamError, TokenId, TokenTable, Want};
+use crate::predict::{Audience, LoadedModel, RunError, Runner, Stream, StreamError, TokenId, TokenTable, Want, whole};
+
+/// Writes tokens to stored bytes.
+pub(in crate::codec) trait Encoder: Send + 'static {
+    /// Encodes what stands behind the last token of `history`, under a distribution over the table's tokens and the
+    /// escape: bytes without a token, and then the next token, if there is one.
+    ///
+    /// # Errors
+    /// [`StreamError`]: the distribution is of another vocabulary.
+    fn encode(
+        &mut self,
+        table: &TokenTable,
+        cdf: &Cdf,
+        history: &[TokenId],
+        escapes: impl Iterator<Item = u8>,
+        token: Option<TokenId>,
+    ) -> Result<(), StreamError>;
+
+    /// Whether what is written is already of no use, being too long.
+    fn gives_up(&self) -> bool;
+}
+
+/// Encodes one chunk.
+pub(in crate::codec) struct EncodeStream<E> {
+    table: Arc<TokenTable>,
+    symbols: Symbols,
+    /// Distributions needed: one behind each of `symbols.history[..predictions]`.
+    predictions: usize,
+    /// Distributions used.
+    used: usize,
+    /// Escapes written.
+    escaped: usize,
+    window: Window,
+    encoder: E,
+}
+
+impl<E: Encoder> EncodeStream<E> {
+    /// An encoder of a chunk's symbols.
+    ///
+    /// # Errors
+    /// The model's context policy is none.
+    pub(in crate::codec) fn new(encoder: E, model: &LoadedModel, symbols: Symbols) -> Result<Self, StreamError> {
+        let predictions = symbols.predictions();
+        let mut window = Window::new(model.record.context, model.reach)?;
+        window.plan(0, predictions);
+        let table = Arc::clone(&model.table);
+        Ok(Self { table, symbols, predictions, used: 0, escaped: 0, window, encoder })
+    }
+
+    /// Runs the stream to its end, for as long as the encoder does not give up; `None` if it did.
+    ///
+    /// # Errors
+    /// The runner's.
+    pub(in crate::codec) fn run(self, runner: &dyn Runner) -> Result<Option<E>, RunError> {
+        let stream = super::run(runner, self, &whole())?;
+        Ok((stream.used == stream.predictions).then_some(stream.encoder))
+    }
+}
+
+impl<E: Encoder> Stream for EncodeStream<E> {
+    fn want(&self) -> Want<'_> {
+        if self.used >= self.predictions || self.encoder.gives_up() {
+            return Want::Done;
+        }
+        self.window.want(&self.symbols.history)
+    }
+
+    fn fed(&mut self, count: usize) {
+        if self.window.fed(count) {
+            self.window.plan(self.window.end(), self.predictions);
+        }
+    }
+
+    fn predicted(&mut self, cdf: &Cdf) -> Result<(), StreamError> {
+        let Symbols { history, escapes } = &self.symbols;
+        let here = escapes[self.escaped..].iter().take_while(|&&(at, _)| at == self.used).map(|&(_, byte)| byte);
+        self.escaped += here.clone().count();
+        let next = self.used + 1;
+        self.encoder.encode(&self.table, cdf, &history[..next], here, history.get(next).copied())?;
+        self.used = next;
+        Ok(())
+    }
+
+    fn lost(&mut self) {
+        self.window.lost();
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}
 
 /// Reads tokens from stored bytes.
 pub(in crate::codec) trait Decoder: Send + 'static {

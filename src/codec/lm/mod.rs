@@ -9,12 +9,10 @@ mod encode;
 pub(super) mod symbols;
 pub(super) mod window;
 
-pub use encode::EncodeStream;
-
 use super::CodecError;
 use crate::format::{CodecId, ContextPolicy};
-use crate::predict::{Audience, LoadedModel, PredictError, RunError, Runner, Stream, whole};
-use drive::DecodeStream;
+use crate::predict::{Audience, LoadedModel, PredictError, RunError, Runner, Stream};
+use drive::{DecodeStream, EncodeStream};
 use std::sync::Arc;
 
 /// Bits of the raw byte behind an escape symbol (spec/lm-codec.md §3).
@@ -58,9 +56,13 @@ pub(super) fn engine_failed(error: RunError) -> PredictError {
 ///
 /// # Errors
 /// The engine's.
-pub(super) fn encode(model: &LoadedModel, raw: &[u8], budget: usize) -> Result<Option<Vec<u8>>, PredictError> {
-    let stream = EncodeStream::new(model, raw, budget).map_err(|error| engine_failed(error.into()))?;
-    run(&*model.runner, stream, &whole()).map(EncodeStream::finish).map_err(engine_failed)
+pub fn encode(model: &LoadedModel, raw: &[u8], budget: usize) -> Result<Option<Vec<u8>>, PredictError> {
+    let symbols = symbols::Symbols::new(raw, &model.table, &*model.tokenizer);
+    EncodeStream::new(encode::Symbols::new(budget), model, symbols)
+        .map_err(RunError::from)
+        .and_then(|stream| stream.run(&*model.runner))
+        .map(|encoder| encoder.and_then(encode::Symbols::finish))
+        .map_err(engine_failed)
 }
 
 /// Runs a stream to its end.

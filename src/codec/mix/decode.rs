@@ -1,5 +1,6 @@
 //! Stored bytes to bytes, with a language model.
 
+use super::encode::previous;
 use super::maths::Maths;
 use super::model::Model;
 use super::start::Start;
@@ -39,8 +40,7 @@ impl Decoder for Walks {
         if !tree.cumulate(cdf, &mut self.sums) {
             return Err(Garbage);
         }
-        let back = |n: usize| history.len().checked_sub(n).map_or(0, |at| history[at]);
-        let previous = [back(1), back(2)];
+        let previous = previous(history);
         let mut masses = Masses { tree, sums: &self.sums, maths: Maths::get() };
         while self.model.raw().len() < raw_len {
             let room = raw_len - self.model.raw().len();

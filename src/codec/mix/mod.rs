@@ -39,15 +39,14 @@ mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use encode::EncodeStream;
 pub(super) use progress::Progress;
 
 use super::CodecError;
 use super::lm::drive::DecodeStream;
-use super::lm::{engine_failed, failed, run};
+use super::lm::{engine_failed, failed};
 use crate::entropy::Garbage;
 use crate::format::{CodecId, ContextPolicy};
-use crate::predict::{Audience, LoadedModel, PredictError, RunError, whole};
+use crate::predict::{Audience, LoadedModel, PredictError, RunError};
 use head::Head;
 use start::Start;
 use std::sync::Arc;
@@ -95,9 +94,9 @@ pub(super) fn encode_cm(raw: &[u8]) -> (Vec<u8>, Progress) {
 /// # Errors
 /// The engine's.
 pub(super) fn encode_mix(model: &LoadedModel, raw: &[u8], bounds: &Progress) -> Result<Option<Vec<u8>>, PredictError> {
-    let stream =
-        EncodeStream::new(model, raw, bounds.clone(), Start::get()).map_err(|error| engine_failed(error.into()))?;
-    let coded = run(&*model.runner, stream, &whole()).map(EncodeStream::finish).map_err(engine_failed)?;
+    let walks = encode::Walks::new(Start::get().mix().clone(), raw.len(), bounds.clone());
+    let walks = walks.run(model, raw).map_err(engine_failed)?;
+    let coded = walks.and_then(encode::Walks::finish);
     Ok(coded.map(|coded| [Head::PLAIN.encode(), coded].concat()))
 }
 

@@ -1,12 +1,13 @@
 //! For the programs that learn: the starting values (spec/mix-codec.md §12), and what a language model need not know.
 
 use super::cm;
-use super::encode::EncodeStream;
+use super::encode::Walks;
 use super::head::Head;
 use super::model::Learnt;
+use super::progress::Progress;
 use super::start::{Start, Way};
 use super::transform::detect::{Kind, detect};
-use crate::predict::{LoadedModel, RunError, whole};
+use crate::predict::{LoadedModel, PredictError, RunError};
 
 /// What each byte of a chunk of text costs `cm` without its dictionary, in bits.
 #[must_use]
@@ -57,8 +58,9 @@ impl Trainer {
     /// The engine's.
     pub fn mixed(&mut self, model: &LoadedModel, raw: &[u8]) -> Result<usize, RunError> {
         let learnt = &mut self.learnt[Way::Mix as usize];
-        let stream = EncodeStream::learning(model, raw, learnt.clone())?;
-        let (stored, after) = crate::codec::lm::run(&*model.runner, stream, &whole())?.into_learnt();
+        let walks = Walks::new(learnt.clone(), raw.len(), Progress::at_most(usize::MAX)).run(model, raw)?;
+        let walks = walks.ok_or_else(|| PredictError::Engine("an encoder without bounds gave up".into()))?;
+        let (stored, after) = walks.into_learnt();
         *learnt = after;
         Ok(stored)
     }
