@@ -51,13 +51,13 @@ pub(super) fn first_run(runs: &[Run], offset: u64) -> usize {
 }
 
 impl Plan {
-    /// The plan for some bytes of a file, which lie within it.
+    /// The plan for some bytes of a file, which lie within it. No bytes need no chunk.
     pub(super) fn new(runs: &[Run], bytes: Range<u64>) -> Self {
         let mut plan = Self { len: (bytes.end - bytes.start) as usize, ..Self::default() };
         let first = first_run(runs, bytes.start);
         let mut start = first.checked_sub(1).map_or(0, |before| runs[before].end);
         for run in &runs[first..] {
-            if start >= bytes.end {
+            if start >= bytes.end || bytes.is_empty() {
                 break;
             }
             if run.chunk != HOLE {
