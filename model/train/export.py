@@ -1,4 +1,4 @@
-"""Checkpoint -> GGUF, llama architecture, Q8_0 (matrices and embedding) with F32 norms."""
+"""Checkpoint -> GGUF, llama architecture, Q8_0 (matrices and embedding) or what is asked for, with F32 norms."""
 import argparse
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import torch
 
 import tokenizer
 from model import EMBED_SCALE, EPS, ROPE_BASE
+
+TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F32")
 
 
 def pair_up(w, heads):
@@ -48,7 +50,7 @@ def metadata(w, c, args, tokens, merges):
     w.add_rope_freq_base(ROPE_BASE)
     w.add_layer_norm_rms_eps(EPS / EMBED_SCALE**2)
     w.add_vocab_size(len(tokens))
-    w.add_file_type(gguf.LlamaFileType.ALL_F32 if args.type == "F32" else gguf.LlamaFileType.MOSTLY_Q8_0)
+    w.add_file_type(gguf.LlamaFileType[("ALL_" if args.type == "F32" else "MOSTLY_") + args.type])
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("qwen2")
     w.add_token_list(tokens)
@@ -69,17 +71,19 @@ def main():
     ap.add_argument("--name", default="lma default 8M")
     ap.add_argument("--license", default="CC0-1.0")
     ap.add_argument("--window", type=int, help="tokens that one attends to; those trained with")
-    ap.add_argument("--type", choices=("Q8_0", "F32"), default="Q8_0")
+    ap.add_argument("--type", choices=TYPES, default="Q8_0", help="of the blocks' matrices")
+    ap.add_argument("--embedding-type", choices=TYPES, help="of the embedding, which is also the output; as the others")
     args = ap.parse_args()
     saved = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     state = saved["optimizer"]["average"] if args.average else saved["model"]
     tokens, merges = tokenizer.vocab_and_merges(Path(saved["settings"]["data"]) / "tokenizer.json")
-    kind = getattr(gguf.GGMLQuantizationType, args.type)
     tmp = args.out.with_suffix(".tmp")
     w = gguf.GGUFWriter(tmp, "llama")
     metadata(w, saved["settings"]["model"], args, tokens, merges)
     for name, values in tensors(state, saved["settings"]["model"]).items():
         if values.ndim == 2:
+            embedding = args.embedding_type if name == "token_embd.weight" else None
+            kind = gguf.GGMLQuantizationType[embedding or args.type]
             w.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
         else:
             w.add_tensor(name, values)

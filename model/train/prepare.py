@@ -66,12 +66,14 @@ def batches(files):
         yield batch
 
 
-def encode(tk, files, stem):
-    """Writes stem.bin and stem.npy; returns (tokens, bytes, documents)."""
+def encode(tk, files, stem, limit):
+    """Writes stem.bin and stem.npy of the first `limit` bytes or a little more; returns (tokens, bytes, documents)."""
     offsets, tokens, size = [], 0, 0
     tmp = stem.with_suffix(".tmp")
     with open(tmp, "wb") as out:
         for batch in batches(files):
+            if size >= limit:
+                break
             size += sum(len(t.encode()) for t in batch)
             for enc in tk.encode_batch_fast(batch, add_special_tokens=False):
                 ids = np.array([tokenizer.START_ID, *enc.ids], dtype=np.uint16)
@@ -89,6 +91,7 @@ def main():
     ap.add_argument("--out", type=Path, required=True)
     ap.add_argument("--vocab", type=int, default=8192)
     ap.add_argument("--sample", type=float, default=10, help="millions of characters a category for the tokenizer")
+    ap.add_argument("--limit", type=float, default=float("inf"), help="millions of bytes of each category to encode")
     ap.add_argument("--tokenizer", type=Path, help="take the tokenizer of this GGUF file instead of training one")
     ap.add_argument("--seed", type=int, default=1)
     args = ap.parse_args()
@@ -109,7 +112,7 @@ def main():
     for split in ("valid", "train"):
         for category in CATEGORIES:
             name = f"{split}-{category}"
-            tokens, size, docs = encode(tk, parts(args.corpus, split, category), args.out / name)
+            tokens, size, docs = encode(tk, parts(args.corpus, split, category), args.out / name, args.limit * 1e6)
             meta["parts"][name] = {"tokens": tokens, "bytes": size, "documents": docs}
             say(f"{name}: {docs} documents, {size} bytes, {tokens} tokens, {size / tokens:.3f} bytes a token")
     (args.out / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
