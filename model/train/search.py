@@ -26,8 +26,8 @@ def multiplications(shape):
     return shape["layers"] * layer + shape["vocab"] * width
 
 
-def run(*command):
-    subprocess.run([str(word) for word in command], check=True)
+def run(*command, folder=None):
+    subprocess.run([str(word) for word in command], check=True, cwd=folder)
 
 
 def python(script, *arguments):
@@ -79,7 +79,9 @@ class Search:
             archive.unlink(missing_ok=True)
             beginning = self.args.out / file.name
             beginning.write_bytes(file.read_bytes()[: self.args.bytes])
-            run(self.args.lma, "create", "-q", "--codec", "mix", "--model", model, archive, beginning)
+            # A path would be stored.
+            create = (self.args.lma.resolve(), "create", "-q", "--codec", "mix", "--model", model.resolve())
+            run(*create, archive.name, beginning.name, folder=self.args.out)
             packed, plain = packed + archive.stat().st_size, plain + beginning.stat().st_size
             beginning.unlink()
         archive.unlink()
