@@ -140,14 +140,14 @@ impl Audience for Mood {
     fn hear(&self, _: &[u8]) {}
 }
 
-/// Steps that wait for a permit each.
-struct Gated {
+/// Has something done before each step, which is told how many threads are on offer.
+struct Watched<F> {
     inner: Echo,
-    permits: std::sync::mpsc::Receiver<()>,
-    steps: Arc<AtomicUsize>,
+    offered: usize,
+    before: F,
 }
 
-impl Predictor for Gated {
+impl<F: FnMut(usize) -> Result<(), PredictError> + Send> Predictor for Watched<F> {
     fn lanes(&self) -> usize {
         self.inner.lanes()
     }
@@ -157,9 +157,11 @@ impl Predictor for Gated {
     fn batch(&self) -> usize {
         self.inner.batch()
     }
+    fn set_helpers(&mut self, threads: usize) {
+        self.offered = threads;
+    }
     fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
-        self.permits.recv().map_err(|_| PredictError::Engine("no more permits".into()))?;
-        self.steps.fetch_add(1, Ordering::SeqCst);
+        (self.before)(self.offered)?;
         self.inner.step(feeds, sink)
     }
 }
@@ -169,7 +171,14 @@ fn who_is_waited_for_takes_the_lane_of_who_is_not_and_a_dropped_stream_ends() {
     let (permit, permits) = std::sync::mpsc::channel();
     // One lane, one token a step.
     let steps = Arc::new(AtomicUsize::new(0));
-    let gated = Gated { inner: Echo { sums: vec![0], batch: 1 }, permits, steps: Arc::clone(&steps) };
+    let count = Arc::clone(&steps);
+    // Steps wait for a permit each.
+    let before = move |_| {
+        permits.recv().map_err(|_| PredictError::Engine("no more permits".into()))?;
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    };
+    let gated = Watched { inner: Echo { sums: vec![0], batch: 1 }, offered: 0, before };
     let scheduler = Scheduler::new(vec![Box::new(gated)], &Interrupt::default()).unwrap();
     let mood = |mood| Arc::new(Mood(AtomicU8::new(mood)));
     let (idle, gone) = (mood(1), mood(1));
@@ -202,34 +211,6 @@ fn who_is_waited_for_takes_the_lane_of_who_is_not_and_a_dropped_stream_ends() {
     });
 }
 
-/// Records how many threads were on offer at each step. Steps of so many threads begin together.
-struct Helped {
-    inner: Echo,
-    offered: usize,
-    steps: Arc<Mutex<Vec<usize>>>,
-    together: Arc<Barrier>,
-}
-
-impl Predictor for Helped {
-    fn lanes(&self) -> usize {
-        self.inner.lanes()
-    }
-    fn window(&self) -> usize {
-        self.inner.window()
-    }
-    fn batch(&self) -> usize {
-        self.inner.batch()
-    }
-    fn set_helpers(&mut self, threads: usize) {
-        self.offered = threads;
-    }
-    fn step(&mut self, feeds: &[Feed<'_>], sink: &mut dyn FnMut(usize, &Cdf)) -> Result<(), PredictError> {
-        self.together.wait();
-        self.steps.lock().unwrap().push(self.offered);
-        self.inner.step(feeds, sink)
-    }
-}
-
 #[test]
 fn threads_without_streams_are_on_offer() {
     // Streams of 40 steps, one to a thread: (threads, streams, threads on offer to each).
@@ -238,7 +219,13 @@ fn threads_without_streams_are_on_offer() {
         let together = Arc::new(Barrier::new(streams));
         let helped = || -> Box<dyn Predictor> {
             let (steps, together) = (Arc::clone(&steps), Arc::clone(&together));
-            Box::new(Helped { inner: Echo { sums: vec![0], batch: 1 }, offered: 0, steps, together })
+            let before = move |offered| {
+                // Steps of all streams begin together.
+                together.wait();
+                steps.lock().unwrap().push(offered);
+                Ok(())
+            };
+            Box::new(Watched { inner: Echo { sums: vec![0], batch: 1 }, offered: 0, before })
         };
         let scheduler = Scheduler::new((0..threads).map(|_| helped()).collect(), &Interrupt::default()).unwrap();
         // Threads that have just started are not idle yet.
