@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the built-in model is worth, through lma's own codecs: bits per byte of held-out text by category, and of the
+# What the built-in models are worth, through lma's own codecs: bits per byte of held-out text by category, and of the
 # evaluation corpus by file, in chunks of 16, 64 and 256 KiB, beside other compressors on the same blocks; then speeds.
 # CORPUS is the corpus of model/train/README.md; extra arguments go to the ratio bench.
 set -euo pipefail
@@ -10,7 +10,7 @@ OUT=$(realpath -m "${CARGO_TARGET_DIR:-target}/model-eval")
 # Behind what the starting values were learnt from (model/start/README.md), which would flatter them.
 SKIP=256
 
-measure() { cargo bench --bench ratio -- --sizes 16K,64K,256K --codecs auto,lm,cm --peers zstd,xz,brotli,7z,zpaq "$@"; }
+measure() { cargo bench --bench ratio -- --sizes 16K,64K,256K --codecs auto,lm,cm --levels 5 --peers zstd,xz,brotli,7z,zpaq "$@"; }
 
 mkdir -p "$OUT/valid"
 if [ -d "$CORPUS/valid" ]; then

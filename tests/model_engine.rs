@@ -152,7 +152,7 @@ fn a_window_slides_the_same_in_every_batch_geometry() {
 #[test]
 fn the_built_in_model_is_batch_invariant_to_the_end_of_its_window() {
     let registry = Registry::default();
-    let found = registry.default_model();
+    let found = registry.preferred().unwrap();
     let options = EngineOptions { threads: 2, streams: 3, ..EngineOptions::default() };
     let model = Engines::new(registry, options).load(&found).unwrap();
     assert_eq!(model.record.vocab_size, 8192);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lma::Error;
 use lma::hash::Digest;
-use lma::model::{Location, Registry, RegistryConfig, builtin};
+use lma::model::{Found, Location, Registry, RegistryConfig, builtin};
 use lma::predict::PredictError;
 use sha2::{Digest as _, Sha256};
 
@@ -31,13 +31,14 @@ fn path_of(found: Option<lma::model::Found>) -> Option<PathBuf> {
 }
 
 #[test]
-fn the_embedded_model_needs_no_file() {
+fn the_embedded_models_need_no_file() {
     let registry = Registry::default();
-    let found = registry.find(builtin::SHA256, builtin::SIZE).unwrap();
-    assert_eq!(found, registry.default_model());
-    assert_eq!(found, registry.preferred().unwrap());
-    assert_eq!(registry.find(builtin::SHA256, builtin::SIZE + 1), None);
-    assert_eq!(registry.list(), [found]);
+    let found = builtin::ALL.map(|model| registry.find(model.sha256, model.size).unwrap());
+    assert_eq!(found, builtin::ALL.map(Into::into));
+    assert_eq!(registry.list(), found);
+    assert_eq!(registry.find(builtin::SMALL.sha256, builtin::SMALL.size + 1), None);
+    assert_eq!(registry.preferred().unwrap(), found[0]);
+    assert_eq!(registry.preferred_to(&builtin::SMALL).unwrap(), found[1]);
 }
 
 #[test]
@@ -69,8 +70,8 @@ fn every_place_is_searched_and_the_earlier_one_wins() {
         assert_eq!(path_of(registry.find(sha256, size)), Some(at(&place)));
         assert_eq!(registry.find(sha256, size + 1), None);
         let listed = registry.list();
-        assert_eq!(listed.len(), 2, "each digest once: {listed:?}");
-        assert_eq!(listed[1].sha256, sha256);
+        assert_eq!(listed.len(), builtin::ALL.len() + 1, "each digest once: {listed:?}");
+        assert_eq!(listed[builtin::ALL.len()].sha256, sha256);
     }
     assert_eq!(Registry::new(config.clone()).preferred().unwrap().sha256, sha256);
 }
@@ -112,7 +113,7 @@ fn names_are_for_people() {
     assert_eq!(name("models/tiny-q8.gguf"), "tiny-q8");
     assert_eq!(name(&format!("hub/models--org--repo/blobs/{}", "0".repeat(64))), "org/repo");
     assert_eq!(name(&format!("blobs/sha256-{}", "0".repeat(64))), "ollama blob");
-    assert_eq!(Registry::default().default_model().name(), builtin::NAME);
+    builtin::ALL.into_iter().for_each(|model| assert_eq!(Found::from(model).name(), model.name));
 }
 
 #[test]

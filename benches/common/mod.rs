@@ -122,10 +122,15 @@ pub(crate) fn size_name(size: usize) -> String {
 /// # Errors
 /// The model's.
 pub(crate) fn models(threads: usize, streams: usize) -> Result<(Arc<Engines>, Arc<LoadedModel>), Failure> {
-    let options = EngineOptions { threads, streams, ..EngineOptions::default() };
-    let engines = Arc::new(Engines::new(registry(), options));
+    let engines = engines(threads, streams);
     let model = engines.load(&engines.registry().preferred()?)?;
     Ok((engines, model))
+}
+
+/// The models of this machine with the engine options of the product.
+pub(crate) fn engines(threads: usize, streams: usize) -> Arc<Engines> {
+    let options = EngineOptions { threads, streams, ..EngineOptions::default() };
+    Arc::new(Engines::new(registry(), options))
 }
 
 /// Where this machine's models are.

@@ -31,18 +31,18 @@ impl ModelFile {
 pub(super) fn preferred() -> Result<ModelFile, Failure> {
     match &common::registry().preferred()?.location {
         Location::File(path) => Ok(ModelFile::Found(path.clone())),
-        Location::Builtin(bytes) => {
+        Location::Builtin(builtin) => {
             let mut file = NamedTempFile::new()?;
-            file.write_all(bytes)?;
+            file.write_all(builtin.gguf)?;
             Ok(ModelFile::Made(file))
         }
     }
 }
 
-/// The preferred model, which must have Q8_0 matrices, with matrices of other types.
+/// The preferred model, which must have Q5_0 matrices, with matrices of other types.
 pub(super) fn requantised(weighting: Weighting) -> Result<ModelFile, Failure> {
     let original = preferred()?;
-    if weighting == Weighting::Pure(Kind::Q8_0) {
+    if weighting == Weighting::Pure(Kind::Q5_0) {
         return Ok(original);
     }
     let file = NamedTempFile::new()?;

@@ -61,7 +61,7 @@ impl Archives {
             names_squash: None,
             names_tar: None,
             // Of the model of now: archives of an earlier one cannot be read.
-            texts: folder.join(format!("texts-{kind}-{:.8}.lma", builtin::SHA256.to_string())),
+            texts: folder.join(format!("texts-{kind}-{:.8}.lma", builtin::DEFAULT.sha256.to_string())),
             big: folder.join(format!("big-{kind}.lma")),
             folder,
         };

@@ -8,12 +8,12 @@ use lma::codec::{Choice, Level};
 use lma::container::{MemorySource, Reader, verify};
 use lma::format::{ChunkSlot, CodecId};
 use lma::limits::Limits;
-use lma::model::Engines;
+use lma::model::{Engines, builtin};
 use lma::predict::{LoadedModel, Models};
 use lma::progress::{Interrupt, Silent};
 
 use super::common::peers::Cost;
-use super::common::{Arguments, Failure, models, parallel::side_by_side, times};
+use super::common::{Arguments, Failure, engines, parallel::side_by_side, times};
 use super::files::{Files, Sample};
 use super::measures::{Measure, Measures};
 
@@ -34,7 +34,7 @@ impl Ours {
     }
 
     const fn level(name: &'static str, level: u8) -> Self {
-        Self { name, choice: Choice::Auto, model: level > Level::FAST.get(), level: Some(level) }
+        Self { name, choice: Choice::Auto, model: level >= Level::FAST.get(), level: Some(level) }
     }
 
     /// The level; the default one where a codec was asked for.
@@ -75,8 +75,10 @@ const TOGETHER: usize = 16;
 /// What makes archives.
 pub(crate) struct Lma {
     codecs: Vec<&'static Ours>,
-    /// Where a codec needs it.
-    model: Option<(Arc<Engines>, Arc<LoadedModel>)>,
+    /// Where a codec needs models.
+    engines: Option<Arc<Engines>>,
+    /// The default one and the small one, if they are used.
+    models: [Option<Arc<LoadedModel>>; 2],
     streams: usize,
     decode: bool,
     alone: bool,
@@ -100,8 +102,25 @@ impl Lma {
         };
         codecs.extend(OURS.iter().filter(|ours| ours.level.is_some_and(|level| levels.contains(&level))));
         let streams = arguments.size("streams", "16")?;
-        let model = codecs.iter().any(|ours| ours.model).then(|| models(arguments.threads()?, streams)).transpose()?;
-        Ok(Self { codecs, model, streams, decode: !arguments.has("no-decode"), alone: arguments.has("alone") })
+        let threads = arguments.threads()?;
+        let engines = codecs.iter().any(|ours| ours.model).then(|| engines(threads, streams));
+        let load = |small: bool| {
+            let used = codecs.iter().any(|ours| ours.model && ours.at().has_small_model() == small);
+            let builtin = if small { &builtin::SMALL } else { &builtin::DEFAULT };
+            let engines = engines.as_ref().filter(|_| used);
+            engines
+                .map(|engines| Ok::<_, Failure>(engines.load(&engines.registry().preferred_to(builtin)?)?))
+                .transpose()
+        };
+        let models = [load(false)?, load(true)?];
+        Ok(Self {
+            codecs,
+            engines,
+            models,
+            streams,
+            decode: !arguments.has("no-decode"),
+            alone: arguments.has("alone"),
+        })
     }
 
     /// Every codec on every file. Times are those of the files of a class together, by their lengths, because they
@@ -124,7 +143,13 @@ impl Lma {
         Ok(())
     }
 
+    /// The model that the product would encode with.
+    fn model(&self, ours: &Ours) -> Option<Arc<LoadedModel>> {
+        self.models[usize::from(ours.at().has_small_model())].clone().filter(|_| ours.model)
+    }
+
     fn batch(&self, ours: &Ours, files: &Files, batch: &[Sample], chunk_size: usize) -> Result<Vec<Measure>, Failure> {
+        let version = version(self.model(ours).as_deref());
         let before = times::own();
         let make = |number: usize| self.create(ours, files, &batch[number], chunk_size);
         let archives = side_by_side(batch.len(), TOGETHER, make)?;
@@ -143,7 +168,7 @@ impl Lma {
             let share = sample.content.len() as f64 / total;
             let decode = self.decode.then(|| decode.mul_f64(share));
             let cost = Cost { bytes, encode: Some(encode.mul_f64(share)), decode };
-            let measure = Measure::new(sample, ours.name, &self.version(), Some(chunk_size), cost);
+            let measure = Measure::new(sample, ours.name, &version, Some(chunk_size), cost);
             let slots = Reader::open(Arc::clone(source) as _, Limits::default())?.index().chunks.clone();
             let payload = slots.iter().map(|slot| u64::from(slot.stored_len)).sum();
             measures.push(Measure { payload, chunks: chunks(&slots), ..measure });
@@ -152,12 +177,11 @@ impl Lma {
     }
 
     fn create(&self, ours: &Ours, files: &Files, sample: &Sample, chunk_size: usize) -> Result<Vec<u8>, Failure> {
-        let model = self.model.as_ref().filter(|_| ours.model).map(|(_, model)| Arc::clone(model));
         let options = CreateOptions {
             chunk_size: u32::try_from(chunk_size)?,
             choice: ours.choice,
             level: ours.at(),
-            model,
+            model: self.model(ours),
             workers: self.streams,
             ..CreateOptions::default()
         };
@@ -169,8 +193,8 @@ impl Lma {
 
     fn verify(&self, source: &Arc<MemorySource>, sample: &Sample) -> Result<(), Failure> {
         let (source, limits): (Arc<MemorySource>, _) = (Arc::clone(source), Limits::default());
-        let models: &dyn Models = match &self.model {
-            Some((engines, _)) => &**engines,
+        let models: &dyn Models = match &self.engines {
+            Some(engines) => &**engines,
             None => &lma::predict::NoModels,
         };
         let report = verify(source, &limits, models, self.streams, &Silent, &Interrupt::default())?;
@@ -180,11 +204,11 @@ impl Lma {
             Err(format!("the archive of {} is damaged: {report:?}", sample.name).into())
         }
     }
+}
 
-    fn version(&self) -> String {
-        let model = self.model.as_ref().map(|(_, model)| format!(" with {}", model.record.name));
-        format!("lma {}{}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
-    }
+fn version(model: Option<&LoadedModel>) -> String {
+    let model = model.map(|model| format!(" with {}", model.record.name));
+    format!("lma {}{}", env!("CARGO_PKG_VERSION"), model.unwrap_or_default())
 }
 
 /// `1-9`, or `1,3,6`.

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tokenizer import START_ID, token_bytes, vocab_and_merges
 
@@ -23,19 +24,6 @@ class Part:
             self.tokens = self.tokens[: len(self.costs)]
             self.documents = self.documents[self.documents < len(self.costs)]
 
-    def weights(self, tokens, at):
-        """Weights of the losses of `tokens`, the first of which is the one at `at`.
-
-        The start token ends no text: 0. One that a context mixer predicts with probability p: 1 - p, as the
-        gradient of a mixture would have it, but no less than FLOOR.
-        """
-        weights = np.ones(len(tokens), dtype=np.float32)
-        if self.costs is not None:
-            bits = self.costs[at : at + len(tokens)].astype(np.float32) / 8
-            weights = np.maximum(1 - np.exp2(-bits), FLOOR)
-        weights[tokens == START_ID] = 0
-        return weights
-
 
 class Order:
     """Numbers below n, each once an epoch, in an order that only depends on the key and the epoch."""
@@ -43,50 +31,71 @@ class Order:
     def __init__(self, n, key):
         self.n, self.key, self.epoch, self.order = n, key, None, None
 
-    def __getitem__(self, i):
-        epoch, at = divmod(i, self.n)
-        if epoch != self.epoch:
-            self.epoch = epoch
-            self.order = np.random.default_rng([*self.key, epoch]).permutation(self.n)
-        return int(self.order[at])
+    def take(self, first, count):
+        """Those at `first` and the `count - 1` places after it."""
+        places = np.arange(first, first + count)
+        found = np.empty(count, dtype=np.int64)
+        for epoch in np.unique(places // self.n):
+            if epoch != self.epoch:
+                self.epoch = epoch
+                self.order = np.random.default_rng([*self.key, int(epoch)]).permutation(self.n)
+            here = places // self.n == epoch
+            found[here] = self.order[places[here] % self.n]
+        return found
 
 
 class Stream:
-    """Batches of windows of `time` tokens. Its state is `counts`, and the number of the batch is the caller's."""
+    """Batches of rows of `time` tokens, on `device`. Its state is `counts`, and the number of the batch is the caller's."""
 
-    def __init__(self, folder, weights, time, seed, costs=False):
+    def __init__(self, folder, weights, time, seed, costs=False, device="cpu"):
         self.names = sorted(weights)
         total = sum(weights.values())
         self.shares = [weights[n] / total for n in self.names]
         self.time, self.seed = time, seed
-        self.parts = [Part(folder, f"train-{n}", costs) for n in self.names]
-        self.windows = [Order((len(p.tokens) - 1) // time - 1, (seed, i, 0)) for i, p in enumerate(self.parts)]
-        self.starts = [Order(len(p.documents), (seed, i, 1)) for i, p in enumerate(self.parts)]
+        parts = [Part(folder, f"train-{n}", costs) for n in self.names]
+        self.sizes = [len(p.tokens) for p in parts]
+        self.begins = np.cumsum([0, *self.sizes])
+        self.documents = [p.documents for p in parts]
+        self.windows = [Order((n - 1) // time - 1, (seed, i, 0)) for i, n in enumerate(self.sizes)]
+        self.starts = [Order(len(d), (seed, i, 1)) for i, d in enumerate(self.documents)]
         self.counts = [[0, 0] for _ in self.names]
+        self.tokens = torch.from_numpy(np.concatenate([p.tokens for p in parts]).view(np.int16)).to(device)
+        self.costs = None
+        if costs:
+            self.costs = torch.from_numpy(np.concatenate([p.costs for p in parts])).to(device)
 
-    def _window(self, i, mode, rng):
-        part, counts, time = self.parts[i], self.counts[i], self.time
-        if mode < DOCUMENT:
-            at = int(part.documents[self.starts[i][counts[1]]])
-            counts[1] += 1
-            at = min(at, len(part.tokens) - time - 1)
-            row = part.tokens[at : at + time + 1].astype(np.int64)
-            return row, part.weights(row[1:], at + 1)
-        at = self.windows[i][counts[0]] * time + int(rng.integers(time))
-        counts[0] += 1
-        row = part.tokens[at : at + time + 1].astype(np.int64)
-        row[1:] = row[:-1].copy()
-        row[0] = START_ID
-        return row, part.weights(row[1:], at)
-
-    def batch(self, number, size):
-        """Tokens, the tokens after them, and the weights of the latter's losses."""
+    def places(self, number, size):
+        """Where the targets of the rows of batch `number` begin."""
         rng = np.random.default_rng([self.seed, 7, number])
         which = rng.choice(len(self.names), size, p=self.shares)
-        mode = rng.random(size)
-        rows, weights = zip(*(self._window(i, m, rng) for i, m in zip(which, mode)))
-        rows = np.stack(rows)
-        return rows[:, :-1], rows[:, 1:], np.stack(weights)
+        whole = rng.random(size) < DOCUMENT
+        offsets = rng.integers(self.time, size=size)
+        found = np.empty(size, dtype=np.int64)
+        for i, counts in enumerate(self.counts):
+            inside, first = (which == i) & ~whole, (which == i) & whole
+            n, m = int(inside.sum()), int(first.sum())
+            found[inside] = self.windows[i].take(counts[0], n) * self.time + offsets[inside]
+            # Behind the document's start token, which every row gets anyway.
+            found[first] = np.minimum(self.documents[i][self.starts[i].take(counts[1], m)] + 1, self.sizes[i] - self.time)
+            found[which == i] += self.begins[i]
+            counts[0] += n
+            counts[1] += m
+        return found
+
+    def batch(self, number, size):
+        """Tokens, the tokens after them, and the weights of the latter's losses.
+
+        The start token ends no text: weight 0. One that a context mixer predicts with probability p: 1 - p, as the
+        gradient of a mixture would have it, but no less than FLOOR.
+        """
+        places = torch.from_numpy(self.places(number, size)).to(self.tokens.device)
+        at = places[:, None] + torch.arange(self.time, device=places.device)
+        targets = self.tokens[at].long()
+        rows = torch.cat([torch.full_like(targets[:, :1], START_ID), targets[:, :-1]], 1)
+        weights = torch.ones_like(targets, dtype=torch.float32)
+        if self.costs is not None:
+            weights = (1 - torch.exp2(self.costs[at].float() / -8)).clamp(min=FLOOR)
+        return rows, targets, torch.where(targets == START_ID, 0.0, weights)
 
 
 class Validation:

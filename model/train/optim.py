@@ -10,16 +10,16 @@ AVERAGE = 0.998
 
 
 def orthogonalise(g):
-    """Five Newton-Schulz steps in bfloat16 (Muon, Jordan et al. 2024)."""
+    """Five Newton-Schulz steps in bfloat16 on each of a stack of matrices (Muon, Jordan et al. 2024)."""
     x = g.bfloat16()
-    tall = x.size(0) > x.size(1)
+    tall = x.size(1) > x.size(2)
     if tall:
-        x = x.t()
-    x = x / (x.norm() + 1e-7)
+        x = x.mT
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
-        a = x @ x.t()
+        a = x @ x.mT
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
-    return (x.t() if tall else x).float()
+    return (x.mT if tall else x).float()
 
 
 class Optimizer:
@@ -29,6 +29,11 @@ class Optimizer:
         others = [p for n, p in named if p.ndim != 2 or n == "embed.weight"]
         self.adam = torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, foreach=True)
         self.momentum = [torch.zeros_like(p) for p in self.matrices]
+        shapes = {}
+        for i, p in enumerate(self.matrices):
+            shapes.setdefault(p.shape, []).append(i)
+        self.alike = list(shapes.values())
+        self.orthogonalise = torch.compile(orthogonalise, dynamic=False) if others[0].is_cuda else orthogonalise
         self.model = model
         self.average = {n: p.detach().clone() for n, p in named}
 
@@ -38,16 +43,19 @@ class Optimizer:
             group["lr"] = ADAM_LR * lr
         self.adam.step()
         mu = min(0.95, 0.85 + 0.1 * number / 300)
-        for p, m in zip(self.matrices, self.momentum):
-            m.lerp_(p.grad, 1 - mu)
-            update = orthogonalise(p.grad.lerp(m, mu))
-            rate = MUON_LR * lr * math.sqrt(max(p.shape))
-            p.mul_(1 - 0.02 * WEIGHT_DECAY * lr).add_(update, alpha=-rate)
+        grads = [p.grad for p in self.matrices]
+        torch._foreach_lerp_(self.momentum, grads, 1 - mu)
+        updates = torch._foreach_lerp(grads, self.momentum, mu)
+        for same in self.alike:
+            rate = MUON_LR * lr * math.sqrt(max(self.matrices[same[0]].shape))
+            update = self.orthogonalise(torch.stack([updates[i] for i in same]))
+            some = [self.matrices[i] for i in same]
+            torch._foreach_mul_(some, 1 - 0.02 * WEIGHT_DECAY * lr)
+            torch._foreach_add_(some, list(update.unbind()), alpha=-rate)
         for p in self.model.parameters():
             p.grad = None
         keep = min(AVERAGE, (1 + number) / (10 + number))
-        for n, p in self.model.named_parameters():
-            self.average[n].lerp_(p, 1 - keep)
+        torch._foreach_lerp_(list(self.average.values()), list(self.model.parameters()), 1 - keep)
 
     def state(self):
         return {"adam": self.adam.state_dict(), "momentum": self.momentum, "average": self.average}

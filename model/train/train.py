@@ -15,7 +15,7 @@ import torch
 
 import data
 import warmstart
-from model import Config, Model
+from model import Config, Model, banded, flexible
 from optim import Optimizer
 
 WEIGHTS = "prose=.30,docs=.22,code=.22,data=.14,lang=.12"
@@ -43,6 +43,7 @@ def parse_args():
     decay = sub.add_parser("decay", help="branch from a checkpoint and lower the rate to nothing")
     decay.add_argument("--from", dest="source", type=Path, required=True, help="checkpoint of a stable run")
     decay.add_argument("--decay-tokens", type=float, required=True, help="millions of tokens to train on")
+    decay.add_argument("--round", choices=("Q4_0", "Q5_0", "Q8_0"), help="compute with weights rounded as in such a file")
     for p in (stable, decay):
         p.add_argument("--surprise", action="store_true", help="weight losses by what surprise.py wrote")
         p.add_argument("--run", type=Path, required=True, help="folder of checkpoints and log.csv")
@@ -53,6 +54,7 @@ def parse_args():
         p.add_argument("--device", default="cpu")
         p.add_argument("--threads", type=int, default=2)
         p.add_argument("--no-compile", action="store_true")
+        p.add_argument("--banded", action="store_true", help="on a card too, the attention of a CPU")
     return ap.parse_args()
 
 
@@ -76,12 +78,12 @@ class Trainer:
             self.change_settings()
         if args.phase == "decay" and "decay_from" not in s:
             steps = max(1, round(args.decay_tokens * 1e6 / self.tokens_per_step()))
-            s.update(decay_from=saved["step"], decay_steps=steps, surprise=args.surprise)
+            s.update(decay_from=saved["step"], decay_steps=steps, surprise=args.surprise, round=args.round)
         torch.manual_seed(s["seed"])
         self.model = Model(Config(**s["model"]))
         self.step, self.smooth = 0, None
         weights = {k: float(v) for k, v in (w.split("=") for w in s["weights"].split(","))}
-        self.stream = data.Stream(s["data"], weights, s["model"]["context"], s["seed"], s.get("surprise", False))
+        self.stream = data.Stream(s["data"], weights, s["model"]["context"], s["seed"], s.get("surprise", False), args.device)
         if saved:
             self.model.load_state_dict(saved["model"])
         elif s["init"]:
@@ -90,6 +92,8 @@ class Trainer:
             else:
                 warmstart.grow(self.model, s["init"], Path(s["data"]) / "tokenizer.json")
         self.model.to(args.device)
+        if s.get("round"):
+            self.model.round_to(s["round"])
         self.optimizer = Optimizer(self.model)
         if saved:
             self.optimizer.restore(saved["optimizer"])
@@ -99,7 +103,8 @@ class Trainer:
         self.valid = data.Validation(s["data"], self.stream.names, s["model"]["context"], 16)
         self.lengths = torch.from_numpy(data.byte_lengths(s["data"]))
         if not args.no_compile:
-            self.model.compile()
+            on_card = args.device.startswith("cuda") and not args.banded
+            self.model.compile(flexible if on_card else banded)
         params = sum(p.numel() for p in self.model.parameters())
         print(f"{params / 1e6:.2f} M parameters, settings {s}", flush=True)
 
@@ -141,20 +146,21 @@ class Trainer:
         return torch.autocast(self.args.device.split(":")[0], torch.bfloat16)
 
     def train_step(self):
+        """Waits for nothing that a card has not done yet."""
         s, total = self.settings, 0.0
         for i in range(s["accumulate"]):
             batch = self.stream.batch(self.step * s["accumulate"] + i, s["batch"])
-            batch = [torch.from_numpy(part.copy()).to(self.args.device) for part in batch]
             with self.autocast():
                 loss = self.model.loss(*batch)
             (loss / s["accumulate"]).backward()
-            total += loss.item() / s["accumulate"]
+            total = total + loss.detach() / s["accumulate"]
         self.optimizer.step(self.step, self.rate())
         self.step += 1
         self.smooth = total if self.smooth is None else 0.98 * self.smooth + 0.02 * total
         return self.tokens_per_step()
 
     @torch.no_grad()
+    @torch.compiler.set_stance("force_eager")
     def validate(self):
         """Bits per byte of each category, of the weights as they are."""
         result = {}
@@ -175,7 +181,7 @@ class Trainer:
         path = self.run / f"step-{self.step:06d}.pt"
         tmp = path.with_suffix(".tmp")
         state = {
-            "settings": self.settings, "step": self.step, "smooth": self.smooth, "counts": self.stream.counts,
+            "settings": self.settings, "step": self.step, "smooth": float(self.smooth), "counts": self.stream.counts,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state(),
         }  # fmt: skip
         with open(tmp, "wb") as f:

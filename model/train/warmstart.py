@@ -6,7 +6,6 @@ SwiGLU keeps the channels that write most.
 """
 import math
 
-import gguf
 import torch
 
 import tokenizer
@@ -15,6 +14,8 @@ from model import EMBED_SCALE
 
 def read(path):
     """Tensors of a GGUF file by name, in float32, and its metadata."""
+    import gguf
+
     reader = gguf.GGUFReader(path)
     tensors = {t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type).copy()) for t in reader.tensors}
     return tensors, reader.fields

@@ -50,7 +50,7 @@ impl Engine {
     /// The model's: absent, unusable, or not reproduced here. [`Error::Refused`] where a model was
     /// asked for and this build runs none.
     pub(super) fn encoder(&self, choice: Choice, level: Level) -> Result<Option<Arc<LoadedModel>>> {
-        if choice.uses_model(level) { self.backend.encoder(choice) } else { Ok(None) }
+        if choice.uses_model(level) { self.backend.encoder(choice, level) } else { Ok(None) }
     }
 }
 
@@ -62,10 +62,10 @@ pub(super) fn registry(model: Option<&std::path::Path>) -> Registry {
 
 #[cfg(feature = "llama")]
 mod with_models {
-    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, ModelRecord, Models, PredictError};
+    use super::{Arc, Choice, Error, Interrupt, Level, LoadedModel, Machine, ModelRecord, Models, PredictError};
     use super::{Result, registry};
     use crate::cli::args::{Device, Numerics};
-    use crate::model::{Arithmetic, EngineOptions, Engines, KernelSet};
+    use crate::model::{Arithmetic, EngineOptions, Engines, KernelSet, builtin};
 
     /// Runs models through llama.cpp.
     pub(in crate::cli) struct Backend(Arc<Engines>);
@@ -103,15 +103,17 @@ mod with_models {
             found.map(drop).ok_or_else(|| registry.missing(record))
         }
 
-        pub(in crate::cli) fn encoder(&self, _: Choice) -> Result<Option<Arc<LoadedModel>>> {
-            Ok(Some(self.0.load(&self.0.registry().preferred()?)?))
+        pub(in crate::cli) fn encoder(&self, _: Choice, level: Level) -> Result<Option<Arc<LoadedModel>>> {
+            let builtin = if level.has_small_model() { &builtin::SMALL } else { &builtin::DEFAULT };
+            Ok(Some(self.0.load(&self.0.registry().preferred_to(builtin)?)?))
         }
     }
 }
 
 #[cfg(not(feature = "llama"))]
 mod without_models {
-    use super::{Arc, Choice, Error, Interrupt, LoadedModel, Machine, ModelRecord, Models, PredictError, Result};
+    use super::Result;
+    use super::{Arc, Choice, Error, Interrupt, Level, LoadedModel, Machine, ModelRecord, Models, PredictError};
     use crate::cli::args::Device;
     use crate::predict::NoModels;
 
@@ -137,7 +139,7 @@ mod without_models {
             NoModels.open(record).map(drop)
         }
 
-        pub(in crate::cli) fn encoder(&self, choice: Choice) -> Result<Option<Arc<LoadedModel>>> {
+        pub(in crate::cli) fn encoder(&self, choice: Choice, _: Level) -> Result<Option<Arc<LoadedModel>>> {
             if choice == Choice::Auto && !self.model_given {
                 return Ok(None);
             }

@@ -72,7 +72,7 @@ impl Facts {
 
     /// Bytes of models that a reader needs besides this program.
     fn models_besides(&self) -> u64 {
-        self.models.iter().filter(|model| model.sha256 != builtin::SHA256).map(|model| model.size).sum()
+        self.models.iter().filter(|model| builtin::find(model.sha256).is_none()).map(|model| model.size).sum()
     }
 
     /// The archive and the models that must be kept with it: what the content really takes.
@@ -138,7 +138,10 @@ impl Facts {
 }
 
 fn print_model(model: &ModelRecord, out: &mut dyn Write) -> io::Result<()> {
-    let place = if model.sha256 == builtin::SHA256 { "built into this program" } else { "needed to read the archive" };
+    let place = match builtin::find(model.sha256) {
+        Some(_) => "built into this program",
+        None => "needed to read the archive",
+    };
     let (name, architecture) = (escape::message(&model.name), escape::message(&model.architecture));
     writeln!(out, "model {:<9} {name}, {architecture}, {}, {place}", model.number, units::bytes(model.size))?;
     writeln!(out, "  sha256        {}", model.sha256)?;
@@ -153,7 +156,7 @@ fn model_json(model: &ModelRecord) -> Value {
         "architecture": model.architecture,
         "sha256": model.sha256.to_string(),
         "size": model.size,
-        "builtin": model.sha256 == builtin::SHA256,
+        "builtin": builtin::find(model.sha256).is_some(),
         "vocab_size": model.vocab_size,
         "tokens": model.tokens.to_string(),
         "window": model.context.window,

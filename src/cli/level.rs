@@ -11,8 +11,8 @@ const HEADING: &str = "Levels -1..-9 [default: -6]";
 pub(super) const HELP: &str = "Levels, from fast to small, each with what the one before it does:\n  \
     -1          zstd alone\n  \
     -2, -3      context mixing where it makes a chunk 3 % smaller; 0.2 % smaller\n  \
-    -4, -5, -6  the model where it makes a chunk 15 % smaller than that; 5 %; 1 %\n  \
-    -7          the model where it makes a chunk any smaller\n  \
+    -4, -5      the small model where it makes a chunk 5 % smaller than that; 1 %\n  \
+    -6, -7      the model where it makes a chunk 1 % smaller; any smaller\n  \
     -8, -9      larger chunks: 256K; 1M\n\n\
     Up to -3 no model is needed, then or later. What a level allows costs time when reading, too.";
 
@@ -78,8 +78,8 @@ mod tests {
     fn the_last_flag_wins() {
         assert_eq!(level(""), 6);
         (1..=9).for_each(|number| assert_eq!(level(&format!("-{number}")), number));
-        assert_eq!((level("--fast"), level("--best")), (3, 9));
+        assert_eq!((level("--fast"), level("--best")), (4, 9));
         assert_eq!((level("-1 -9"), level("-91"), level("-4 -4"), level("-2 -5 -2")), (9, 1, 4, 2));
-        assert_eq!((level("--best -1"), level("-1 --best"), level("--best --fast")), (1, 9, 3));
+        assert_eq!((level("--best -1"), level("-1 --best"), level("--best --fast")), (1, 9, 4));
     }
 }

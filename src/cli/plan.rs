@@ -414,7 +414,7 @@ mod tests {
             "--threads 0",
             "--codec zstd --model m",
             "--codec cm --model m",
-            "--fast --model m",
+            "-3 --model m",
         ] {
             assert!(matches!(create(&format!("lma create a b {bad}")), Err(Error::Usage(_))), "{bad}");
         }
@@ -432,10 +432,10 @@ mod tests {
             let plan = plan(line);
             plan.choice.uses_model(plan.level)
         };
-        for line in ["a b", "a b -4", "a b --best", "a b -1 --codec lm", "a b -3 --codec mix --model m"] {
+        for line in ["a b", "a b --fast", "a b --best", "a b -1 --codec lm", "a b -3 --codec mix --model m"] {
             assert!(uses(line), "{line}");
         }
-        for line in ["a b -1", "a b -2", "a b --fast", "a b -9 --codec cm", "a b --codec zstd", "a b --codec store"] {
+        for line in ["a b -1", "a b -2", "a b -3", "a b -9 --codec cm", "a b --codec zstd", "a b --codec store"] {
             assert!(!uses(line), "{line}");
         }
     }

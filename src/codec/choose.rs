@@ -28,9 +28,8 @@ fn worth(level: Level) -> Worth {
         1 => (None, None),
         2 => (Some(30), None),
         3 => (Some(2), None),
-        4 => (Some(2), Some(150)),
-        5 => (Some(2), Some(50)),
-        6 => (Some(2), Some(10)),
+        4 => (Some(2), Some(50)),
+        5 | 6 => (Some(2), Some(10)),
         _ => (Some(2), Some(0)),
     };
     Worth { cm, mix }

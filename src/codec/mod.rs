@@ -120,7 +120,7 @@ impl Choice {
     #[must_use]
     pub fn uses_model(self, level: Level) -> bool {
         match self {
-            Self::Auto => level > Level::FAST,
+            Self::Auto => level >= Level::FAST,
             Self::Only(codec) => codec.needs_model(),
         }
     }
@@ -133,16 +133,17 @@ impl Choice {
 /// | 1 | `store` and `zstd` |
 /// | 2 | `cm` too, where it makes a chunk at least 3 % smaller than `zstd` does |
 /// | 3 | `cm` too, where it makes a chunk 0.2 % smaller |
-/// | 4, 5, 6 | `mix` too, where it makes a chunk at least 15 %, 5 %, 1 % smaller than `cm` does |
-/// | 7, 8, 9 | `mix` too, where it makes a chunk any smaller |
+/// | 4, 5 | `mix` too, with a small model, where it makes a chunk at least 5 %, 1 % smaller than `cm` does |
+/// | 6 | `mix` too, with a large one, where it makes a chunk at least 1 % smaller |
+/// | 7, 8, 9 | the same, where it makes a chunk any smaller |
 ///
 /// What tells 7, 8 and 9 apart is not decided here: their chunks are of different sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Level(u8);
 
 impl Level {
-    /// The highest level without a model.
-    pub const FAST: Self = Self(3);
+    /// The lowest level with a model.
+    pub const FAST: Self = Self(4);
     /// The highest level.
     pub const BEST: Self = Self(9);
 
@@ -150,6 +151,12 @@ impl Level {
     #[must_use]
     pub fn new(number: u8) -> Option<Self> {
         (1..=9).contains(&number).then_some(Self(number))
+    }
+
+    /// Whether the model of this level is to be a small one.
+    #[must_use]
+    pub fn has_small_model(self) -> bool {
+        matches!(self.0, 4 | 5)
     }
 
     /// Its number.

@@ -1,30 +1,77 @@
-//! The default model, embedded so that a copied binary works alone.
+//! The models embedded in the program, so that a copied binary works alone.
+
+use std::fmt;
 
 use crate::hash::Digest;
 
-/// The GGUF file's bytes.
-pub static GGUF: &[u8] = include_bytes!("../../model/lma-8m-q8_0.gguf");
+/// A GGUF file that is part of the program.
+pub struct Builtin {
+    /// The file's name without its suffix.
+    pub name: &'static str,
+    /// The file's bytes.
+    pub gguf: &'static [u8],
+    /// SHA-256 of [`Self::gguf`]; a test recomputes it.
+    pub sha256: Digest,
+    /// Size of [`Self::gguf`] in bytes; a test compares it.
+    pub size: u64,
+}
 
-/// The file's name without its suffix.
-pub const NAME: &str = "lma-8m-q8_0";
+impl PartialEq for Builtin {
+    fn eq(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256
+    }
+}
 
-/// SHA-256 of [`GGUF`]; a test recomputes it.
-pub const SHA256: Digest = Digest([
-    0x99, 0x7c, 0xe3, 0xac, 0xf2, 0x59, 0x15, 0xec, 0xf9, 0x91, 0x4a, 0x8e, 0xe9, 0x47, 0x81, 0x17, 0x61, 0xa5, 0x27,
-    0x61, 0xad, 0xa4, 0x8a, 0x3e, 0x14, 0x3f, 0x24, 0x9e, 0x02, 0x7d, 0x33, 0xdf,
-]);
+impl Eq for Builtin {}
 
-/// Size of [`GGUF`] in bytes; a test compares it.
-pub const SIZE: u64 = 8_934_688;
+/// All but the bytes.
+impl fmt::Debug for Builtin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builtin").field("name", &self.name).field("sha256", &self.sha256).finish_non_exhaustive()
+    }
+}
+
+/// What archives are made with, where nothing else is asked for.
+pub static DEFAULT: Builtin = Builtin {
+    name: "lma-8m-q5_0",
+    gguf: include_bytes!("../../model/lma-8m-q5_0.gguf"),
+    sha256: Digest([
+        0xbd, 0xc4, 0xb0, 0xed, 0x7b, 0xbb, 0x3f, 0xc3, 0x4f, 0x17, 0x80, 0x87, 0x78, 0xca, 0x9e, 0xf3, 0xd5, 0xab,
+        0xf4, 0x7a, 0x01, 0x6f, 0x70, 0x21, 0x98, 0x23, 0x7e, 0x38, 0x2b, 0xbe, 0x59, 0x10,
+    ]),
+    size: 5_878_048,
+};
+
+/// A smaller one, for levels that are to be faster and for slow machines.
+pub static SMALL: Builtin = Builtin {
+    name: "lma-1m-q5_0",
+    gguf: include_bytes!("../../model/lma-1m-q5_0.gguf"),
+    sha256: Digest([
+        0x1f, 0xf3, 0x3a, 0xfd, 0xaa, 0x6d, 0xe0, 0xa5, 0x0a, 0x8b, 0x35, 0x23, 0xfc, 0x2e, 0x59, 0x3a, 0x42, 0x7a,
+        0x68, 0x6a, 0xeb, 0xac, 0x8b, 0x59, 0x10, 0x35, 0xd5, 0x1f, 0x20, 0xfa, 0xa5, 0xc0,
+    ]),
+    size: 966_208,
+};
+
+/// All of them.
+pub static ALL: [&Builtin; 2] = [&DEFAULT, &SMALL];
+
+/// The one with this digest.
+#[must_use]
+pub fn find(sha256: Digest) -> Option<&'static Builtin> {
+    ALL.into_iter().find(|builtin| builtin.sha256 == sha256)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_constants_describe_the_embedded_file() {
-        assert_eq!(GGUF.len() as u64, SIZE);
-        assert_eq!(crate::model::digest_cache::sha256(GGUF).unwrap(), SHA256);
-        assert!(GGUF.starts_with(b"GGUF"));
+    fn the_constants_describe_the_embedded_files() {
+        for builtin in ALL {
+            assert_eq!(builtin.gguf.len() as u64, builtin.size, "{}", builtin.name);
+            assert_eq!(crate::model::digest_cache::sha256(builtin.gguf).unwrap(), builtin.sha256, "{}", builtin.name);
+            assert!(builtin.gguf.starts_with(b"GGUF"));
+        }
     }
 }

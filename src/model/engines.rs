@@ -104,8 +104,8 @@ impl Engines {
     fn weights(&self, found: &Found, arithmetic: Arithmetic) -> Result<Weights, PredictError> {
         match &found.location {
             Location::File(path) => Weights::load(path, &path.display().to_string(), arithmetic),
-            Location::Builtin(bytes) => {
-                let file = in_memory(bytes)
+            Location::Builtin(builtin) => {
+                let file = in_memory(builtin.gguf)
                     .map_err(|error| PredictError::Engine(format!("cannot unpack the built-in model: {error}")))?;
                 let path = PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
                 Weights::load(&path, "the built-in model", arithmetic)

@@ -1,6 +1,6 @@
 //! Finds GGUF files by their SHA-256. An archive never names a path.
 //!
-//! Searched in order: the embedded default, the file given with `--model`, the directories of
+//! Searched in order: the embedded models, the file given with `--model`, the directories of
 //! `LMA_MODEL_PATH`, the user's model directory, the Hugging Face cache, Ollama's blob stores. A
 //! file's bytes are hashed before it counts as found, wherever a name already claims the digest;
 //! only files of the right size are hashed.
@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::builtin;
+use super::builtin::{self, Builtin};
 use super::digest_cache::DigestCache;
 use crate::hash::Digest;
 use crate::predict::PredictError;
@@ -23,7 +23,7 @@ const MAGIC: [u8; 4] = *b"GGUF";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// Embedded in this program.
-    Builtin(&'static [u8]),
+    Builtin(&'static Builtin),
     /// A file.
     File(PathBuf),
 }
@@ -39,11 +39,20 @@ pub struct Found {
     pub size: u64,
 }
 
+impl From<&'static Builtin> for Found {
+    fn from(builtin: &'static Builtin) -> Self {
+        Self { location: Location::Builtin(builtin), sha256: builtin.sha256, size: builtin.size }
+    }
+}
+
 impl Found {
     /// A name for people: the repository in a Hugging Face cache, the file's stem elsewhere.
     #[must_use]
     pub fn name(&self) -> String {
-        let Location::File(path) = &self.location else { return builtin::NAME.into() };
+        let path = match &self.location {
+            Location::Builtin(builtin) => return builtin.name.into(),
+            Location::File(path) => path,
+        };
         let repository = path.components().find_map(|part| part.as_os_str().to_str()?.strip_prefix("models--"));
         match (repository, path.file_name().and_then(|name| name.to_str())) {
             (Some(repository), _) => repository.replace("--", "/"),
@@ -108,7 +117,7 @@ struct Candidate {
     claimed: Option<Digest>,
 }
 
-/// Finds models by digest. The default, [`Registry::default`], knows the embedded model alone.
+/// Finds models by digest. The default, [`Registry::default`], knows the embedded models alone.
 #[derive(Debug, Default)]
 pub struct Registry {
     config: RegistryConfig,
@@ -116,27 +125,29 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry of the places in `config` and the embedded model.
+    /// A registry of the places in `config` and the embedded models.
     #[must_use]
     pub fn new(config: RegistryConfig) -> Self {
         let digests = Mutex::new(DigestCache::load(config.digest_cache.clone()));
         Self { config, digests }
     }
 
-    /// The embedded model.
-    #[must_use]
-    pub fn default_model(&self) -> Found {
-        Found { location: Location::Builtin(builtin::GGUF), sha256: builtin::SHA256, size: builtin::SIZE }
-    }
-
-    /// The model to create archives with: the one given with `--model`, else the embedded one.
+    /// The model to create archives with: the one given with `--model`, else [`builtin::DEFAULT`].
     ///
     /// # Errors
     /// As [`Registry::explicit`].
     pub fn preferred(&self) -> crate::Result<Found> {
+        self.preferred_to(&builtin::DEFAULT)
+    }
+
+    /// The model given with `--model`, else this embedded one.
+    ///
+    /// # Errors
+    /// As [`Registry::explicit`].
+    pub fn preferred_to(&self, builtin: &'static Builtin) -> crate::Result<Found> {
         match &self.config.explicit {
             Some(path) => self.explicit(path),
-            None => Ok(self.default_model()),
+            None => Ok(Found::from(builtin)),
         }
     }
 
@@ -161,9 +172,8 @@ impl Registry {
     /// The model with this digest and size, its bytes hashed.
     #[must_use]
     pub fn find(&self, sha256: Digest, size: u64) -> Option<Found> {
-        let builtin = self.default_model();
-        if builtin.sha256 == sha256 && builtin.size == size {
-            return Some(builtin);
+        if let Some(builtin) = builtin::find(sha256).filter(|builtin| builtin.size == size) {
+            return Some(builtin.into());
         }
         let found = self.candidates().find(|candidate| {
             candidate.claimed.is_none_or(|claimed| claimed == sha256)
@@ -177,7 +187,7 @@ impl Registry {
     /// its digest, the name is believed here; [`Registry::find`] hashes the file.
     #[must_use]
     pub fn list(&self) -> Vec<Found> {
-        let mut all = vec![self.default_model()];
+        let mut all: Vec<_> = builtin::ALL.into_iter().map(Found::from).collect();
         for Candidate { path, claimed } in self.candidates() {
             let found = match claimed {
                 Some(sha256) if is_gguf(&path) => fs::metadata(&path).ok().map(|meta| Found {

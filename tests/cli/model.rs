@@ -70,7 +70,7 @@ fn codecs_are_named_and_come_back() {
 #[test]
 fn low_levels_take_no_model() {
     let dir = planted();
-    for level in ["-1", "-2", "-3", "--fast", "-9 -3"] {
+    for level in ["-1", "-2", "-3", "--fast -3", "-9 -3"] {
         expect(dir.path(), 0, &format!("create a.lma t {level}"));
         assert_eq!(info(dir.path(), "a.lma")["models"], serde_json::json!([]), "{level}");
     }

@@ -8,7 +8,7 @@ use super::file::{ALIGNMENT, describe};
 use super::half::f16_to_f32;
 use super::kind::Kind;
 
-/// Copies a GGUF file of F32 vectors and Q8_0 matrices, the matrices turned into other types.
+/// Copies a GGUF file of F32 vectors and Q5_0 or Q8_0 matrices, the matrices turned into other types.
 ///
 /// # Errors
 /// The files', or an input that is not such a file.
@@ -36,8 +36,9 @@ pub(crate) fn requantise(from: &Path, to: &Path, weighting: Weighting) -> io::Re
         let source = file.get(start + offset as usize..).ok_or_else(short)?;
         let (numbers, kind) = match type_id {
             0 => (floats(source, count)?, Kind::F32),
+            6 => (q5_0(source, count)?, weighting.kind(&name, columns, tied)),
             8 => (q8_0(source, count)?, weighting.kind(&name, columns, tied)),
-            _ => return Err(io::Error::other(format!("{name} is neither F32 nor Q8_0"))),
+            _ => return Err(io::Error::other(format!("{name} is neither F32 nor Q5_0 nor Q8_0"))),
         };
         describe(&name, &dims, kind, data.len() as u64, &mut head);
         numbers.chunks(columns).for_each(|row| kind.encode(row, &mut data));
@@ -54,6 +55,20 @@ fn short() -> io::Error {
 fn floats(source: &[u8], count: usize) -> io::Result<Vec<f32>> {
     let (numbers, _) = source.get(..4 * count).ok_or_else(short)?.as_chunks::<4>();
     Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+fn q5_0(source: &[u8], count: usize) -> io::Result<Vec<f32>> {
+    let (blocks, _) = source.get(..count / 32 * 22).ok_or_else(short)?.as_chunks::<22>();
+    let numbers = blocks.iter().flat_map(|block| {
+        let step = f16_to_f32(u16::from_le_bytes([block[0], block[1]]));
+        let fifth = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+        (0..32).map(move |i| {
+            let low = block[6 + i % 16] >> (i / 16 * 4) & 15;
+            let level = i32::from(low) | ((fifth >> i & 1) << 4) as i32;
+            step * (level - 16) as f32
+        })
+    });
+    Ok(numbers.collect())
 }
 
 fn q8_0(source: &[u8], count: usize) -> io::Result<Vec<f32>> {
