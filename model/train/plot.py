@@ -30,8 +30,10 @@ def main():
     runs = [(name, read(folders)) for name, folders in (a.split("=", 1) for a in arguments)]
     every = [point for _, points in runs for point in points]
     most = max(tokens for tokens, _ in every)
-    low = min(mean for _, mean in every) // 0.02 * 0.02
-    high = (max(mean for _, mean in every) // 0.02 + 1) * 0.02
+    least, largest = min(mean for _, mean in every), max(mean for _, mean in every)
+    line = next(d for d in (0.02, 0.05, 0.1, 0.2) if (largest - least) / d <= 16)
+    low = least // line * line
+    high = (largest // line + 1) * line
 
     def x(tokens):
         return LEFT + (WIDTH - LEFT - RIGHT) * tokens / most
@@ -41,8 +43,8 @@ def main():
 
     svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">']
     svg.append(f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>')
-    for i in range(round((high - low) / 0.02) + 1):
-        mean = low + 0.02 * i
+    for i in range(round((high - low) / line) + 1):
+        mean = low + line * i
         svg.append(f'<path d="M{LEFT} {y(mean):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         svg.append(f'<text x="{LEFT - 8}" y="{y(mean) + 4:.1f}" text-anchor="end">{mean:.2f}</text>')
     step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if most / s <= 8)

@@ -69,7 +69,7 @@ pub(super) struct Chatter {
 /// Where computing happens.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Machine {
-    /// A GGUF model file; it is also searched for by its digest
+    /// A GGUF model file, or the name of a built-in model (`lma models`)
     #[arg(long, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
     /// What the model runs on

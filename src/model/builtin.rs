@@ -62,6 +62,12 @@ pub fn find(sha256: Digest) -> Option<&'static Builtin> {
     ALL.into_iter().find(|builtin| builtin.sha256 == sha256)
 }
 
+/// The one of this name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Builtin> {
+    ALL.into_iter().find(|builtin| builtin.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -151,11 +151,14 @@ impl Registry {
         }
     }
 
-    /// The model in the file at `path`, hashed.
+    /// The model in the file at `path`, hashed; where there is none, the embedded one of that name.
     ///
     /// # Errors
     /// I/O, and [`PredictError::Unusable`] where the file is not GGUF.
     pub fn explicit(&self, path: &Path) -> crate::Result<Found> {
+        if let Some(builtin) = path.to_str().and_then(builtin::named).filter(|_| !path.exists()) {
+            return Ok(builtin.into());
+        }
         let mut magic = [0; MAGIC.len()];
         let unusable = |why: &str| PredictError::Unusable { path: path.display().to_string(), why: why.into() };
         if !fs::metadata(path).map_err(crate::Error::io("opening", path))?.is_file() {

@@ -47,6 +47,28 @@ fn the_default_model_makes_archives_that_come_back() {
 }
 
 #[test]
+fn levels_and_names_choose_among_the_built_in_models() {
+    let dir = planted();
+    let models = expect(dir.path(), 0, "models --json");
+    let [large, small]: [serde_json::Value; 2] =
+        models.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>().try_into().unwrap();
+    assert!(small["size"].as_u64() < large["size"].as_u64());
+    let by_name = format!("-9 --model {}", small["name"].as_str().unwrap());
+    for (options, model) in
+        [("", &large), ("-7", &large), ("-5", &small), ("--fast", &small), ("-4 -6", &large), (&by_name, &small)]
+    {
+        expect(dir.path(), 0, &format!("create a.lma t/text --codec mix {options}"));
+        let info = info(dir.path(), "a.lma");
+        assert_eq!(info["models"][0]["sha256"], model["sha256"], "{options}");
+        assert_eq!(info["model_adjusted_len"], info["archive_len"], "{options}");
+        assert_eq!(expect(dir.path(), 0, "cat --no-cache a.lma t/text"), TEXT);
+    }
+    // A file of that name is meant before the model.
+    fs::write(dir.path().join(small["name"].as_str().unwrap()), "no model").unwrap();
+    expect(dir.path(), 4, &format!("create a.lma t/text {by_name}"));
+}
+
+#[test]
 fn the_model_beats_zstd_on_text() {
     let dir = planted();
     expect(dir.path(), 0, "create lm.lma t/text --codec lm");
