@@ -55,7 +55,7 @@ fn levels_and_names_choose_among_the_built_in_models() {
     assert!(small["size"].as_u64() < large["size"].as_u64());
     let by_name = format!("-9 --model {}", small["name"].as_str().unwrap());
     for (options, model) in
-        [("", &large), ("-7", &large), ("-5", &small), ("--fast", &small), ("-4 -6", &large), (&by_name, &small)]
+        [("-q", &large), ("-7", &large), ("-5", &small), ("--fast", &small), ("-4 -6", &large), (&by_name, &small)]
     {
         expect(dir.path(), 0, &format!("create a.lma t/text --codec mix {options}"));
         let info = info(dir.path(), "a.lma");
