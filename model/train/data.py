@@ -98,14 +98,15 @@ class Stream:
         return rows, targets, torch.where(targets == START_ID, 0.0, weights)
 
 
-class Validation:
-    """A fixed set of windows of each category, each beginning with the start token at a random place."""
+class Sample:
+    """A fixed set of windows of each category of a split, each beginning with the start token at a random place."""
 
-    def __init__(self, folder, names, time, windows):
+    def __init__(self, folder, names, time, windows, split="valid"):
         rng = np.random.default_rng(5)
         self.rows = {}
         for name in names:
-            tokens = Part(folder, f"valid-{name}").tokens
+            # Of the training split, what `--surprise` trains on.
+            tokens = Part(folder, f"{split}-{name}", costs=split == "train").tokens
             at = rng.integers(0, len(tokens) - time, windows)
             body = np.stack([tokens[i : i + time] for i in at]).astype(np.int64)
             self.rows[name] = np.concatenate([np.full((windows, 1), START_ID), body], 1)

@@ -1,6 +1,7 @@
 """Bits per byte of the model alone, of a checkpoint or an exported GGUF file (its weights dequantised).
 
-Text is cut into blocks; each is coded from nothing, as in spec/lm-codec.md §4: the context slides as the model says,
+With `--rows`, of rows of 1024 tokens from anywhere in both splits: how much better the model knows what it was trained
+on. Else text is cut into blocks; each is coded from nothing, as in spec/lm-codec.md §4: the context slides as the model says,
 or as --window does. It is computed in overlapping rows, long enough to give the figures of one row.
 """
 import argparse
@@ -90,6 +91,21 @@ def validation_blocks(folder, category, limit, size, lengths):
     return blocks, total
 
 
+@torch.no_grad()
+def rows(model, folder, count, batch, lengths, fast):
+    """Prints the bits per byte of `count` rows of each category of both splits."""
+    lengths = torch.from_numpy(lengths)
+    for split in ("train", "valid"):
+        for name, ids in data.Sample(folder, CATEGORIES, 1024, count, split).rows.items():
+            total = size = 0.0
+            for x in torch.from_numpy(ids).split(batch):
+                with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                    nats = model.token_losses(x[:, :-1].contiguous(), x[:, 1:].contiguous())
+                total += nats[x[:, 1:] != tokenizer.START_ID].sum().item() / math.log(2)
+                size += lengths[x[:, 1:]].sum().item()
+            print(f"{split:6} {name:17} {int(size):9} bytes {total / size:.4f} bits per byte", flush=True)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("model", type=Path, help="checkpoint (.pt) or GGUF file")
@@ -99,6 +115,7 @@ def main():
     ap.add_argument("--window", type=int, help="tokens that one attends to; those that the model says")
     ap.add_argument("--block", type=int, default=65536, help="bytes coded from nothing")
     ap.add_argument("--limit", type=int, default=150_000, help="tokens of each category; bytes of a file: 16 times")
+    ap.add_argument("--rows", type=int, help="evaluate on so many rows of each category of both splits of --data")
     ap.add_argument("--batch", type=int, default=2)
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--bf16", action="store_true", help="faster, less exact")
@@ -114,7 +131,9 @@ def main():
         print(f"{name:24} {size:9} bytes {sum(map(len, blocks)):8} tokens {b / size:.4f} bits per byte", flush=True)
         return b / size
 
-    if args.data:
+    if args.rows:
+        rows(model, args.data, args.rows, args.batch, data.byte_lengths(args.data), args.bf16)
+    elif args.data:
         lengths = data.byte_lengths(args.data)
         found = [
             report(c, *validation_blocks(args.data, c, args.limit, args.block, lengths)) for c in CATEGORIES

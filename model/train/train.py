@@ -100,7 +100,7 @@ class Trainer:
             self.step, self.smooth = saved["step"], saved["smooth"]
             self.stream.counts = saved["counts"]
             print(f"continuing from {path}, step {self.step}", flush=True)
-        self.valid = data.Validation(s["data"], self.stream.names, s["model"]["context"], 16)
+        self.valid = data.Sample(s["data"], self.stream.names, s["model"]["context"], 16)
         self.lengths = torch.from_numpy(data.byte_lengths(s["data"]))
         if not args.no_compile:
             on_card = args.device.startswith("cuda") and not args.banded
