@@ -39,7 +39,7 @@ bench: bench-deps
 ratio: bench-deps
 	$(CARGO) bench --bench ratio
 
-# The built-in models through the codecs, on held-out text and on the evaluation corpus: half an hour.
+# The built-in models through the codecs, on held-out text and on the evaluation corpus: 20 minutes on two cores.
 model-eval: bench-deps
 	@scripts/model-eval.sh
 

@@ -106,7 +106,8 @@ class Sample:
         self.rows = {}
         for name in names:
             # Of the training split, what `--surprise` trains on.
-            tokens = Part(folder, f"{split}-{name}", costs=split == "train").tokens
+            costs = (Path(folder) / f"{split}-{name}.cost").exists()
+            tokens = Part(folder, f"{split}-{name}", costs).tokens
             at = rng.integers(0, len(tokens) - time, windows)
             body = np.stack([tokens[i : i + time] for i in at]).astype(np.int64)
             self.rows[name] = np.concatenate([np.full((windows, 1), START_ID), body], 1)

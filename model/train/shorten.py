@@ -7,7 +7,6 @@ ones, and nothing is tokenised again. The cost of a token is shared out evenly.
 import argparse
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,6 @@ def spellings(tokens, merges, vocab):
     for row, s in zip(table, spelt):
         row[: len(s)] = s
     return table, lengths
-
 
 
 def shorten(stem, out, table, lengths):
