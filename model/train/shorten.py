@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 import tokenizer
+from data import Part
 
 PIECE = 1 << 20  # tokens at once
+CHECKED = 60  # documents of each part
 
 
 def spellings(tokens, merges, vocab):
@@ -58,6 +60,16 @@ def shorten(stem, out, table, lengths):
     return total
 
 
+def check(out, stem, words):
+    """Whether the tokenizer, too, spells the first documents of a part as it was done here."""
+    tk = tokenizer.load(out / "tokenizer.json")
+    long, short = Part(stem.parent, stem.name), Part(out, stem.name)
+    for i in range(min(CHECKED, len(long.documents) - 1)):
+        text = b"".join(words[t] for t in long.tokens[long.documents[i] + 1 : long.documents[i + 1]]).decode()
+        if tk.encode(text).ids != short.tokens[short.documents[i] + 1 : short.documents[i + 1]].tolist():
+            raise SystemExit(f"{stem.name}: document {i} is spelt in another way")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--data", type=Path, required=True, help="folder that prepare.py wrote")
@@ -68,6 +80,7 @@ def main():
     path = args.data / "tokenizer.json"
     tokens, merges = tokenizer.vocab_and_merges(path)
     table, lengths = spellings(tokens, merges, args.vocab)
+    words = tokenizer.token_bytes(tokens)
     short = json.loads(path.read_text(encoding="utf-8"))
     kept = set(tokens[: args.vocab])
     short["model"]["vocab"] = {t: i for i, t in enumerate(tokens[: args.vocab])}
@@ -78,6 +91,7 @@ def main():
     meta["vocab"] = args.vocab
     for name, part in meta["parts"].items():
         part["tokens"] = shorten(args.data / name, args.out / name, table, lengths)
+        check(args.out, args.data / name, words)
         print(f"{name}: {part['tokens']} tokens, {part['bytes'] / part['tokens']:.3f} bytes a token", flush=True)
     (args.out / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
 
