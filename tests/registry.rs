@@ -33,10 +33,10 @@ fn path_of(found: Option<lma::model::Found>) -> Option<PathBuf> {
 #[test]
 fn the_embedded_models_need_no_file() {
     let registry = Registry::default();
-    let found = builtin::ALL.map(|model| registry.find(model.sha256, model.size).unwrap());
+    let found = builtin::ALL.map(|model| registry.find(model.sha256, model.size()).unwrap());
     assert_eq!(found, builtin::ALL.map(Into::into));
     assert_eq!(registry.list(), found);
-    assert_eq!(registry.find(builtin::SMALL.sha256, builtin::SMALL.size + 1), None);
+    assert_eq!(registry.find(builtin::SMALL.sha256, builtin::SMALL.size() + 1), None);
     assert_eq!(registry.preferred().unwrap(), found[0]);
     assert_eq!(registry.preferred_to(&builtin::SMALL).unwrap(), found[1]);
 }

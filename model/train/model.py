@@ -163,15 +163,15 @@ class Model(nn.Module):
             x = block(x, cos, sin, mask)
         return F.rms_norm(x, (self.config.width,), self.norm.to(dtype), EPS)
 
-    def token_losses(self, ids, targets, chunk=1024):
+    def token_losses(self, ids, targets):
         """Losses in nats of each target, in float32 arithmetic or that of autocast; no gradient."""
         table = self.table()
         h = self.hidden(ids, table).flatten(0, 1)
         t = targets.flatten()
         parts = []
-        for i in range(0, len(t), chunk):
-            z = (h[i : i + chunk] @ table.t()).float()
-            parts.append(F.cross_entropy(z, t[i : i + chunk], reduction="none"))
+        for i in range(0, len(t), 1024):
+            z = (h[i : i + 1024] @ table.t()).float()
+            parts.append(F.cross_entropy(z, t[i : i + 1024], reduction="none"))
         return torch.cat(parts).view(targets.shape)
 
     def loss(self, ids, targets, weights):

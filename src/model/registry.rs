@@ -41,7 +41,7 @@ pub struct Found {
 
 impl From<&'static Builtin> for Found {
     fn from(builtin: &'static Builtin) -> Self {
-        Self { location: Location::Builtin(builtin), sha256: builtin.sha256, size: builtin.size }
+        Self { location: Location::Builtin(builtin), sha256: builtin.sha256, size: builtin.size() }
     }
 }
 
@@ -175,7 +175,7 @@ impl Registry {
     /// The model with this digest and size, its bytes hashed.
     #[must_use]
     pub fn find(&self, sha256: Digest, size: u64) -> Option<Found> {
-        if let Some(builtin) = builtin::find(sha256).filter(|builtin| builtin.size == size) {
+        if let Some(builtin) = builtin::find(sha256).filter(|builtin| builtin.size() == size) {
             return Some(builtin.into());
         }
         let found = self.candidates().find(|candidate| {

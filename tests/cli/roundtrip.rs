@@ -12,7 +12,7 @@ fn archive(dir: &Path) -> Vec<u8> {
 
 #[test]
 fn a_tree_comes_back_whole() {
-    for choice in ["--codec zstd", "--codec store", "--codec cm", "-1", "-3"] {
+    for choice in ["--codec zstd", "--codec store", "--codec cm", "-1", "-3", "--fast"] {
         let dir = tempfile::tempdir().unwrap();
         let tree = plant(dir.path());
         expect(dir.path(), 0, &format!("create a.lma tree {choice}"));
