@@ -435,7 +435,7 @@ fn a_directory_that_will_not_do_is_refused() {
     let reader = Arc::new(Reader::open(Arc::new(source), Limits::default()).unwrap());
     let refuse = |path: PathBuf| {
         let options = MountOptions { mountpoint: path, ..MountOptions::default() };
-        serve(Arc::clone(&reader), Arc::new(NoModels), &options, &Silent).unwrap_err().to_string()
+        serve(Arc::clone(&reader), Arc::new(NoModels), &options, &Silent, || 0).unwrap_err().to_string()
     };
     assert!(refuse(dir.path().join("file")).contains("not a directory"));
     assert!(refuse(dir.path().to_path_buf()).contains("not empty"));

@@ -100,7 +100,34 @@ fn files_that_are_no_models_are_refused_with_the_reason() {
     let refused = |path: &Path| registry.explicit(path).unwrap_err();
     assert!(matches!(refused(&text), Error::Predict(PredictError::Unusable { .. })));
     assert!(matches!(refused(root.path()), Error::Predict(PredictError::Unusable { .. })));
-    assert!(matches!(refused(&root.path().join("absent")), Error::Io { .. }));
+    let said = refused(&root.path().join("absent")).to_string();
+    assert!(said.contains("no such file") && said.contains("lma models"), "{said}");
+    assert!(matches!(refused(&text.join("below a file")), Error::Io { .. }));
+}
+
+#[test]
+fn models_are_given_by_their_names_too() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |rest: &str| root.path().join(rest);
+    let registry = Registry::new(RegistryConfig {
+        model_path: vec![at("a"), at("b")],
+        huggingface: vec![at("hub")],
+        ..RegistryConfig::default()
+    });
+    plant(&at("a/one.gguf"), "1");
+    plant(&at("a/two.gguf"), "2");
+    plant(&at("b/two.gguf"), "3");
+    let blob = at(&format!("hub/models--org--three/blobs/{}", "0".repeat(64)));
+    plant(&blob, "4");
+    // Of the same repository: what is no model does not make its name ambiguous.
+    fs::write(blob.with_file_name("1".repeat(64)), "{}").unwrap();
+    let given = |name: &str| registry.explicit(Path::new(name));
+    assert_eq!(given(builtin::SMALL.name).unwrap(), (&builtin::SMALL).into());
+    assert_eq!(path_of(given("one").ok()), Some(at("a/one.gguf")));
+    assert_eq!(given("org/three").unwrap().sha256, sha256(b"GGUF4"));
+    let said = given("two").unwrap_err().to_string();
+    assert!(["a/two.gguf", "b/two.gguf"].iter().all(|path| said.contains(path)), "{said}");
+    assert!(given("one.gguf").is_err(), "of a file there is all of its path");
 }
 
 #[test]

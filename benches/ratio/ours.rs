@@ -106,11 +106,8 @@ impl Lma {
         let engines = codecs.iter().any(|ours| ours.model).then(|| engines(threads, streams));
         let load = |small: bool| {
             let used = codecs.iter().any(|ours| ours.model && ours.at().has_small_model() == small);
-            let builtin = if small { &builtin::SMALL } else { &builtin::DEFAULT };
-            let engines = engines.as_ref().filter(|_| used);
-            engines
-                .map(|engines| Ok::<_, Failure>(engines.load(&engines.registry().preferred_to(builtin)?)?))
-                .transpose()
+            let Some(engines) = engines.as_ref().filter(|_| used) else { return Ok::<_, Failure>(None) };
+            Ok(Some(engines.load(&engines.registry().preferred_to(builtin::suited(small))?)?))
         };
         let models = [load(false)?, load(true)?];
         Ok(Self {

@@ -104,7 +104,7 @@ mod with_models {
         }
 
         pub(in crate::cli) fn encoder(&self, _: Choice, level: Level) -> Result<Option<Arc<LoadedModel>>> {
-            let builtin = if level.has_small_model() { &builtin::SMALL } else { &builtin::DEFAULT };
+            let builtin = builtin::suited(level.has_small_model());
             Ok(Some(self.0.load(&self.0.registry().preferred_to(builtin)?)?))
         }
     }

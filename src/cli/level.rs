@@ -12,8 +12,8 @@ pub(super) const HELP: &str = "Levels, from fast to small, each with what the on
     -1          zstd alone\n  \
     -2, -3      context mixing where it makes a chunk 3 % smaller; 0.2 % smaller\n  \
     -4, -5      the small model where it makes a chunk 5 % smaller than that; 1 %\n  \
-    -6, -7      the model where it makes a chunk 1 % smaller; any smaller\n  \
-    -8, -9      larger chunks: 256K; 1M\n\n\
+    -6          the model where it makes a chunk 1 % smaller\n  \
+    -7, -8, -9  where it makes a chunk any smaller, and larger chunks: 128K; 256K; 1M\n\n\
     Up to -3 no model is needed, then or later. What a level allows costs time when reading, too.";
 
 /// The flags, by the names of their long forms where they have one.

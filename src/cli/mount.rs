@@ -14,7 +14,7 @@ use crate::progress::Progress;
 pub(super) enum Started {
     /// This process serves the mount.
     Serve(Mount),
-    /// Another one does, or has failed to; exit with this code.
+    /// Another one does, perhaps with warnings, or has failed to; exit with this code.
     Parent(u8),
 }
 
@@ -28,8 +28,7 @@ pub(super) fn start(plan: &Mount) -> Result<Started> {
     }
     Ok(match daemonize()? {
         Background::Serve => Started::Serve(plan.clone()),
-        Background::Mounted => Started::Parent(0),
-        Background::Failed(code) => Started::Parent(code),
+        Background::Parent(code) => Started::Parent(code),
     })
 }
 
@@ -61,7 +60,7 @@ pub(super) fn run(plan: Mount, context: &Context) -> Result<()> {
         status: plan.status,
         allow_other: plan.allow_other,
     };
-    serve(reader, models, &options, &context.reporter)
+    serve(reader, models, &options, &context.reporter, || context.exit_code() as u8)
 }
 
 /// Unmounts.

@@ -60,6 +60,12 @@ pub static SMALL: Builtin = Builtin {
 /// All of them.
 pub static ALL: [&Builtin; 2] = [&DEFAULT, &SMALL];
 
+/// The one to make archives with: the small one where time counts for more.
+#[must_use]
+pub fn suited(small: bool) -> &'static Builtin {
+    if small { &SMALL } else { &DEFAULT }
+}
+
 /// The one with this digest.
 #[must_use]
 pub fn find(sha256: Digest) -> Option<&'static Builtin> {

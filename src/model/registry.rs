@@ -49,10 +49,13 @@ impl Found {
     /// A name for people: the repository in a Hugging Face cache, the file's stem elsewhere.
     #[must_use]
     pub fn name(&self) -> String {
-        let path = match &self.location {
-            Location::Builtin(builtin) => return builtin.name.into(),
-            Location::File(path) => path,
-        };
+        match &self.location {
+            Location::Builtin(builtin) => builtin.name.into(),
+            Location::File(path) => Self::name_of(path),
+        }
+    }
+
+    fn name_of(path: &Path) -> String {
         let repository = path.components().find_map(|part| part.as_os_str().to_str()?.strip_prefix("models--"));
         match (repository, path.file_name().and_then(|name| name.to_str())) {
             (Some(repository), _) => repository.replace("--", "/"),
@@ -151,18 +154,20 @@ impl Registry {
         }
     }
 
-    /// The model in the file at `path`, hashed; where there is none, the embedded one of that name.
+    /// The model in the file at `path`, hashed; where there is none, the one whose [`Found::name`] that is.
     ///
     /// # Errors
-    /// I/O, and [`PredictError::Unusable`] where the file is not GGUF.
+    /// I/O, and [`PredictError::Unusable`] where there is neither, or more than one, or the file is not GGUF.
     pub fn explicit(&self, path: &Path) -> crate::Result<Found> {
-        if let Some(builtin) = path.to_str().and_then(builtin::named).filter(|_| !path.exists()) {
-            return Ok(builtin.into());
-        }
         let mut magic = [0; MAGIC.len()];
         let unusable = |why: &str| PredictError::Unusable { path: path.display().to_string(), why: why.into() };
-        if !fs::metadata(path).map_err(crate::Error::io("opening", path))?.is_file() {
-            return Err(unusable("it is not a regular file").into());
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_file() => {}
+            Ok(_) => return Err(unusable("it is not a regular file").into()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return self.named(&path.to_string_lossy()).map_err(|why| unusable(&why).into());
+            }
+            Err(error) => return Err(crate::Error::io("opening", path)(error)),
         }
         let mut file = File::open(path).map_err(crate::Error::io("opening", path))?;
         if file.read_exact(&mut magic).is_err() || magic != MAGIC {
@@ -170,6 +175,24 @@ impl Registry {
         }
         let (sha256, size) = self.digest(path).map_err(crate::Error::io("hashing", path))?;
         Ok(Found { location: Location::File(path.into()), sha256, size })
+    }
+
+    /// The model of this name, its bytes hashed; else why not.
+    fn named(&self, name: &str) -> Result<Found, String> {
+        if let Some(builtin) = builtin::named(name) {
+            return Ok(builtin.into());
+        }
+        let mut paths = self.candidates().map(|candidate| candidate.path);
+        let mut next = || paths.find(|path| Found::name_of(path) == name && is_gguf(path));
+        let Some(path) = next() else {
+            return Err("there is no such file, and no model of that name (`lma models` lists all)".into());
+        };
+        if let Some(other) = next() {
+            let (path, other) = (path.display(), other.display());
+            return Err(format!("this is the name of {path} and of {other}: say which file"));
+        }
+        let (sha256, size) = self.digest(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Found { location: Location::File(path), sha256, size })
     }
 
     /// The model with this digest and size, its bytes hashed.

@@ -4,9 +4,9 @@
 //! the program is started again with the same arguments, and with [`CHILD`] in its environment.
 //! The child keeps the standard error output until the mount is live, so that it reports its own
 //! failures, and its standard output is a pipe to the parent: one byte says that the mount is
-//! live, its end without a byte that the child has given up. Then the child leaves the
-//! session of the terminal and puts `/dev/null` in place of all three. It keeps the
-//! working directory, since a model is found on first need, perhaps by a relative path.
+//! live, and is the code that the parent exits with; its end without a byte says that the child has
+//! given up. Then the child leaves the session of the terminal and puts `/dev/null` in place of all
+//! three. It keeps the working directory, since a model is found on first need, perhaps by a relative path.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -25,11 +25,9 @@ const CHILD: &str = "LMA_MOUNT_BACKGROUND";
 pub enum Background {
     /// This is the child: open the archive and call [`serve`](super::serve).
     Serve,
-    /// This is the parent, and the mount is live in a child: nothing is left to do but to exit with 0.
-    Mounted,
-    /// This is the parent, and the child has given up. It has reported why on the standard error
-    /// output; exit with this code.
-    Failed(u8),
+    /// This is the parent, and the mount is live in a child, or the child has given up. It has reported
+    /// its warnings, or why, on the standard error output: exit with this code.
+    Parent(u8),
 }
 
 /// Starts this program again, with the same arguments, as a background process, and waits until its
@@ -56,17 +54,14 @@ pub fn daemonize() -> Result<Background> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(Error::io("starting", program))?;
-    let live = child.stdout.take().is_some_and(|mut pipe| {
-        let mut byte = [0];
-        matches!(pipe.read(&mut byte), Ok(1)) && byte == *b"+"
-    });
-    if live {
-        return Ok(Background::Mounted);
+    let mut code = [0];
+    if child.stdout.take().is_some_and(|mut pipe| pipe.read_exact(&mut code).is_ok()) {
+        return Ok(Background::Parent(code[0]));
     }
     let status = child.wait().map_err(Error::io("waiting for", "the background process"))?;
     match (status.code().map(u8::try_from), status.signal()) {
         (Some(Ok(0)), _) => Err(Error::Refused("the background process ended before its mount was live".into())),
-        (Some(Ok(code)), _) => Ok(Background::Failed(code)),
+        (Some(Ok(code)), _) => Ok(Background::Parent(code)),
         (_, signal) => Err(Error::Refused(format!(
             "the background process was killed by signal {} before its mount was live",
             signal.unwrap_or_default()
@@ -79,10 +74,10 @@ pub(super) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// In the child: tells the parent that the mount is live, and lets go of the terminal.
-pub(super) fn detach() -> io::Result<()> {
+/// In the child: tells the parent that the mount is live and which code to exit with, and lets go of the terminal.
+pub(super) fn detach(code: u8) -> io::Result<()> {
     let mut pipe = io::stdout();
-    pipe.write_all(b"+")?;
+    pipe.write_all(&[code])?;
     pipe.flush()?;
     // Fails where this process leads a session already, which is what is wanted.
     let _ = rustix::process::setsid();

@@ -63,7 +63,7 @@ impl Default for MountOptions {
 
 /// Mounts the archive and serves it, blocking, until it is unmounted or SIGINT, SIGTERM or SIGHUP
 /// arrives. In the child of [`daemonize`](super::daemonize), tells the parent when the mount is
-/// live. Models are opened by the first chunk that needs one, not before.
+/// live, and to exit with what `code` says then. Models are opened by the first chunk that needs one, not before.
 ///
 /// Entries that cannot be read are left out with a warning to `progress`; the rest is served.
 ///
@@ -75,13 +75,14 @@ pub fn serve(
     models: Arc<dyn Models>,
     options: &MountOptions,
     progress: &dyn Progress,
+    code: impl FnOnce() -> u8,
 ) -> Result<()> {
     // Before the entries are read, since its answer is the more likely one.
     check(options)?;
     let fs = open(reader, models, options, progress)?;
     serve_with(fs, options, progress, || {
         if super::background::is_child()
-            && let Err(error) = super::background::detach()
+            && let Err(error) = super::background::detach(code())
         {
             progress.warn(&format!("detaching from the terminal: {error}"));
         }

@@ -300,7 +300,7 @@ impl Mount {
                 }
                 ready();
             });
-            serve(reader, models, &options, &Silent)
+            serve(reader, models, &options, &Silent, || 0)
         })
     }
 
