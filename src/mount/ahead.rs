@@ -21,6 +21,10 @@ const SLACK: u64 = 256 << 10;
 /// What is decoded ahead, in multiples of what was read in order.
 const EAGERNESS: u64 = 4;
 
+/// The same where reads are [`LARGE`]: lanes that are full from the first read on cost it a third more time, and spare
+/// a file of a megabyte a fifth.
+const BULK_EAGERNESS: u64 = 8;
+
 /// A first read of this many bytes is one of many to come; a smaller one may be the only one.
 const LARGE: u64 = 64 << 10;
 
@@ -79,7 +83,8 @@ impl Ahead {
         let mut chunks = Vec::new();
         let mut known = HashSet::new();
         if reader.reads > 1 || len >= LARGE {
-            let until = reader.end.saturating_add(reader.bytes.saturating_mul(EAGERNESS));
+            let eagerness = if len >= LARGE { BULK_EAGERNESS } else { EAGERNESS };
+            let until = reader.end.saturating_add(reader.bytes.saturating_mul(eagerness));
             self.guess(ino, runs, reader.end, until, &mut known, &mut chunks);
         }
         if let Some((place, streak)) = streak {
@@ -203,6 +208,13 @@ mod tests {
             most = most.max(guess.len());
         }
         assert_eq!(most, 16);
+    }
+
+    #[test]
+    fn a_large_first_read_fills_the_lanes() {
+        let (tree, _) = Tree::build(vec![file("f", 0..64)], ImpliedDir::default());
+        let (ahead, ino) = (Ahead::new(16), tree.lookup(1, b"f").unwrap());
+        assert_eq!(read(&ahead, &tree, ino, 0, 128 << 10), (2..18).collect::<Vec<_>>());
     }
 
     #[test]
