@@ -248,7 +248,16 @@ impl Registry {
         PredictError::Missing {
             name: record.name.clone(),
             sha256: record.sha256.to_string(),
-            hint: format!("it is a GGUF file of {} bytes: {}", record.size, self.missing_hint()),
+            hint: format!("it is a GGUF file of {} bytes: {}{}", record.size, self.given(), self.missing_hint()),
+        }
+    }
+
+    /// What became of the model that was given with `--model`, when another one was looked for.
+    fn given(&self) -> String {
+        match self.config.explicit.as_ref().map(|path| (path, self.explicit(path))) {
+            None => String::new(),
+            Some((path, Ok(found))) => format!("{} is another one, of {} bytes; ", path.display(), found.size),
+            Some((_, Err(error))) => format!("{error}; "),
         }
     }
 

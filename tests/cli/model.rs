@@ -144,6 +144,13 @@ fn an_archive_of_an_absent_model_says_which_and_every_place_is_searched() {
             assert!(said.contains(part), "{part} is not in: {said}");
         }
     }
+    for (given, why) in [("absent.gguf", "no such file"), ("t/text", "not a GGUF file"), ("lma-1m-q5_0", "another one")]
+    {
+        let output = run(dir.path(), &format!("test a.lma --model {given}"));
+        check(&output, 4, given);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(given) && said.contains(why) && said.contains("LMA_MODEL_PATH"), "{said}");
+    }
     // What needs no model still works.
     expect(dir.path(), 0, "list -l a.lma");
     expect(dir.path(), 0, &format!("test a.lma --model {}", tiny.display()));
