@@ -16,7 +16,7 @@
 //! | 2 | [`exact`] | kernels specified to the bit; known to [`model`] alone |
 //! | 2 | [`predict`] | distributions over tokens; the one float to integer crossing |
 //! | 1 | [`format`], [`entropy`] | bytes to structs; integers to bits |
-//! | 0 | [`error`], [`limits`], [`wire`], [`hash`], [`progress`] | nothing of lma |
+//! | 0 | [`error`], [`limits`], [`wire`], [`hash`], [`progress`], `escape` | nothing of lma |
 //!
 //! The format and the numerics are specified in `spec/`, one chapter per module.
 
@@ -28,6 +28,7 @@ pub mod codec;
 pub mod container;
 pub mod entropy;
 pub mod error;
+mod escape;
 pub mod exact;
 pub mod format;
 pub mod hash;

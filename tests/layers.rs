@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("hash", &[]),
     ("progress", &[]),
+    ("escape", &[]),
     ("limits", LINKS_ONLY),
     // The crate's error unites those of the layers below `archive`.
     ("error", &["codec", "container", "format", "predict"]),
@@ -22,7 +23,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["error", "limits", "wire", "hash", "progress", "entropy", "format", "predict", "exact"]),
     ("container", &["error", "limits", "wire", "hash", "progress", "entropy", "format", "predict", "codec"]),
     ("cache", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container"]),
-    ("archive", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container", "cache"]),
+    (
+        "archive",
+        &["error", "limits", "wire", "hash", "progress", "escape", "format", "predict", "codec", "container", "cache"],
+    ),
     ("mount", &["error", "limits", "wire", "hash", "progress", "format", "predict", "codec", "container", "cache"]),
     (
         "cli",
@@ -32,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "wire",
             "hash",
             "progress",
+            "escape",
             "entropy",
             "format",
             "predict",

@@ -147,8 +147,7 @@ impl Members {
     /// [`Error::Refused`] that names the members that [`Members::wants`] never met.
     pub(super) fn all_met(&self) -> Result<()> {
         let missing = self.asked.iter().filter(|(_, met)| !met.get());
-        let missing: Vec<_> =
-            missing.map(|(name, _)| String::from_utf8_lossy(name).escape_debug().to_string()).collect();
+        let missing: Vec<_> = missing.map(|(name, _)| super::notes::show(name)).collect();
         if missing.is_empty() {
             return Ok(());
         }

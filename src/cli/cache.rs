@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::args::Cache;
 use super::context::Context;
-use super::{disk, escape, json, units};
+use super::{disk, json, units};
 use crate::cache::{DEFAULT_BUDGET, DiskCache, Usage};
-use crate::{Error, Result};
+use crate::{Error, Result, escape};
 
 /// Shows what is kept on disk of archives that were read, or removes it.
 ///

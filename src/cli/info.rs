@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::args;
 use super::context::Context;
-use super::{escape, input, list, units};
-use crate::Result;
+use super::{input, list, units};
 use crate::container::{Opened, Reader};
 use crate::format::{CodecId, Entry, ModelRecord};
 use crate::model::builtin;
+use crate::{Result, escape};
 
 /// What there is to know of an archive without decoding it.
 struct Facts {

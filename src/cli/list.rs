@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::args;
 use super::context::Context;
 use super::json::{self, Object};
-use super::{escape, input, plan, units};
-use crate::Result;
+use super::{input, plan, units};
 use crate::container::Reader;
 use crate::error::ExitCode;
 use crate::format::{Entry, Extent, Kind};
 use crate::progress::Progress;
+use crate::{Result, escape};
 
 /// Lists the members of an archive. No chunk is decoded and no model loaded.
 ///

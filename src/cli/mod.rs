@@ -7,7 +7,6 @@ mod context;
 mod create;
 mod disk;
 mod engine;
-mod escape;
 mod extract;
 mod info;
 mod input;
@@ -36,7 +35,7 @@ use context::Context;
 use crate::container::ContainerError;
 use crate::error::ExitCode;
 use crate::format::{FormatError, HEADER_LEN};
-use crate::{Error, Result};
+use crate::{Error, Result, escape};
 
 /// Runs the program.
 #[must_use]

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::args::ModelList;
 use super::context::Context;
 use super::engine::registry;
-use super::{escape, units};
-use crate::Result;
+use super::units;
 use crate::model::{Found, Location};
+use crate::{Result, escape};
 
 /// Lists the models of this machine with their digests.
 ///

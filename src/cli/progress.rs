@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::escape;
+use crate::escape;
 use crate::progress::Progress;
 
 const STYLE: &str =

@@ -9,11 +9,11 @@ use super::context::Context;
 use super::json;
 use super::output::Stdout;
 use super::plan::{Input, Output, Recover};
-use super::{escape, input, output, units};
+use super::{input, output, units};
 use crate::container::{RecoverReport, recover};
 use crate::limits::Limits;
 use crate::progress::Progress;
-use crate::{Error, Result};
+use crate::{Error, Result, escape};
 
 /// Writes a new archive of all that is intact. What is lost is said by warnings, and so in the exit code.
 ///

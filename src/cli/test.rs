@@ -6,10 +6,10 @@ use super::context::Context;
 use super::engine::Engine;
 use super::json;
 use super::plan::Test;
-use super::{escape, input, no_archive, units};
-use crate::Result;
+use super::{input, no_archive, units};
 use crate::container::{ContainerError, VerifyReport, verify};
 use crate::limits::Limits;
+use crate::{Result, escape};
 
 /// Decodes everything and reports what is damaged, by chunk and by file.
 ///

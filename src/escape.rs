@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// A name on one line: control characters and bytes that are not UTF-8 become `\xNN` (`\n`, `\r` and
 /// `\t` their usual form), invisible and reordering characters `\u{…}`, and a backslash two of them,
 /// so that different names never look the same.
-pub(super) fn name(bytes: &[u8]) -> String {
+pub(crate) fn name(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for part in bytes.utf8_chunks() {
         for c in part.valid().chars() {
@@ -20,7 +20,8 @@ pub(super) fn name(bytes: &[u8]) -> String {
 }
 
 /// A message that may quote names: as [`name`], but backslashes stay as they are.
-pub(super) fn message(text: &str) -> String {
+#[cfg(any(feature = "cli", test))]
+pub(crate) fn message(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push(&mut out, c));
     out
