@@ -130,8 +130,8 @@ impl Choice {
 ///
 /// | level | codecs |
 /// |---|---|
-/// | 1 | `store` and `zstd` |
-/// | 2 | `cm` too, where it makes a chunk at least 3 % smaller than `zstd` does |
+/// | 1 | `store` and `zstd` with little effort |
+/// | 2 | `zstd` with more effort, and `cm`, where it makes a chunk at least 3 % smaller than `zstd` does |
 /// | 3 | `cm` too, where it makes a chunk 0.2 % smaller |
 /// | 4, 5 | `mix` too, with a small model, where it makes a chunk at least 5 %, 1 % smaller than `cm` does |
 /// | 6 | `mix` too, with a large one, where it makes a chunk at least 1 % smaller |
