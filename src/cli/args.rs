@@ -185,7 +185,7 @@ pub(super) struct Create {
     #[command(flatten)]
     pub(super) level: LevelFlags,
     /// Bytes in a chunk, for example 64K: larger is smaller and makes random access slower
-    /// [default: 64K; 128K at -7, 256K at -8, 1M at -9]
+    /// [default: 64K; 128K at -7, 256K at -1 and -8, 1M at -9]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) chunk_size: Option<u64>,
     /// How the model's probabilities are computed

@@ -9,7 +9,7 @@ const HEADING: &str = "Levels -1..-9 [default: -6]";
 
 /// What each level does.
 pub(super) const HELP: &str = "Levels, from fast to small, each with what the one before it does:\n  \
-    -1          zstd alone, and quickly\n  \
+    -1          zstd alone and quickly, in chunks of 256K\n  \
     -2, -3      context mixing where it makes a chunk 3 % smaller; 0.2 % smaller\n  \
     -4, -5      the small model where it makes a chunk 5 % smaller than that; 1 %\n  \
     -6          the model where it makes a chunk 1 % smaller\n  \

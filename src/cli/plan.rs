@@ -426,7 +426,7 @@ mod tests {
         assert_eq!((plan("a b").level, plan("a b -1 -4").level.get()), (Level::default(), 4));
         assert_eq!((plan("--best a b").level, plan("-9 a b --fast").level), (Level::BEST, Level::FAST));
         let sizes: Vec<_> = (1..=9).map(|n| plan(&format!("-{n} a b")).chunk_size >> 10).collect();
-        assert_eq!(sizes, [64, 64, 64, 64, 64, 64, 128, 256, 1024]);
+        assert_eq!(sizes, [256, 64, 64, 64, 64, 64, 128, 256, 1024]);
         assert_eq!(plan("a b -9 --chunk-size 16K").chunk_size, 16 << 10);
         let uses = |line: &str| {
             let plan = plan(line);
